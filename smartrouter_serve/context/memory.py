@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import fields
 from typing import Any
 
-from smartrouter_serve.calls import Route, encode
+from smartrouter_serve.calls import Route
 from smartrouter_serve.errors import UsageError
 from smartrouter_serve.types import Message, Reply
 
 _ANSWERS = 500
-_PER_CALL = (
+_PER_CALL = {
     "run",
     "project",
     "notebook",
@@ -22,8 +21,9 @@ _PER_CALL = (
     "dry_run",
     "cache",
     "session",
-)
+}
 """Fields that do not change what is asked."""
+_ASKED = tuple(field.name for field in fields(Route) if field.name not in _PER_CALL)
 
 
 class MemoryContext:
@@ -66,6 +66,5 @@ class MemoryContext:
 
 def _key(sent: Route) -> str:
     """A digest of everything that changes what is asked."""
-    blank = {name: getattr(Route(messages=()), name) for name in _PER_CALL}
-    text = json.dumps(encode(replace(sent, **blank)), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    asked = repr([getattr(sent, name) for name in _ASKED])
+    return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()

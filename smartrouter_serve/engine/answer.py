@@ -6,12 +6,11 @@ call, settle; at last remember. It pushes events to the lane and returns the rep
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-
-import anyio
 
 from smartrouter_serve.calls import Decided, Route, Switched, TextDelta, Waiting
 from smartrouter_serve.engine import intent
@@ -53,20 +52,25 @@ async def answer(
         await emit(Decided(lane=lane_name, decision=decision))
     seconds = route.deadline or ports.settings.resilience.deadline
     lane = Lane(route=sent, name=lane_name, emit=emit, deadline=ports.clock.monotonic() + seconds)
-    with anyio.move_on_after(seconds):
-        reply = await _first_good(ports, lane, decision)
-        await ports.context.remember(route, sent, reply)
-        return reply
-    raise Overloaded(
-        f"No answer within the deadline of {seconds:g} s.",
-        "Raise resilience.deadline, or choose a faster model with --policy fast.",
-    )
+    try:
+        async with asyncio.timeout(seconds) as patience:
+            reply = await _first_good(ports, lane, decision)
+            await ports.context.remember(route, sent, reply)
+            return reply
+    except TimeoutError as error:
+        if not patience.expired():
+            raise
+        raise Overloaded(
+            f"No answer within the deadline of {seconds:g} s.",
+            "Raise resilience.deadline, or choose a faster model with --policy fast.",
+        ) from error
 
 
 async def prepared(ports: Ports, route: Route) -> Route:
     """`route` as it will be sent: with its variant's parameters and its context in place."""
     route = with_variant(route)
-    return replace(route, messages=await ports.context.gather(route))
+    messages = await ports.context.gather(route)
+    return route if messages == route.messages else replace(route, messages=messages)
 
 
 async def _again(known: Reply, lane_name: str, emit: Emit) -> Reply:

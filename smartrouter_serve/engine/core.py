@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from smartrouter_serve.calls import (
     Arena,
@@ -50,10 +50,11 @@ class Engine:
         events: asyncio.Queue[Event | None] = asyncio.Queue(_AHEAD)
         task = asyncio.create_task(self._run(call, events))
         try:
-            yield _drain(events)
+            yield _Events(events)
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
 
     async def aclose(self) -> None:
         """Close the providers, then the ledger."""
@@ -135,6 +136,18 @@ def _named(route: Route, ports: Ports) -> Route:
     )
 
 
-async def _drain(events: asyncio.Queue[Event | None]) -> AsyncIterator[Event]:
-    while (event := await events.get()) is not None:
-        yield event
+class _Events:
+    """The queue as an iterator; no generator, whose clean-up the loop would have to schedule."""
+
+    def __init__(self, events: asyncio.Queue[Event | None]) -> None:
+        self._events = events
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = await self._events.get()
+        if event is None:
+            self._events.put_nowait(None)
+            raise StopAsyncIteration
+        return event

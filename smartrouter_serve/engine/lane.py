@@ -18,7 +18,7 @@ from smartrouter_serve.engine.ports import (
     PriceBook,
     Provider,
 )
-from smartrouter_serve.types import Message, Reply, Think, Usage
+from smartrouter_serve.types import Message, Reply, Think, Usage, Variant
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -72,7 +72,7 @@ def run_id() -> str:
 def with_variant(route: Route) -> Route:
     """Put a pinned variant's parameters where the route's own are."""
     variant = route.model
-    if variant is None:
+    if variant is None or variant == Variant(model=variant.model):
         return route
     messages = route.messages
     if variant.system is not None:

@@ -97,6 +97,8 @@ def connect(path: Path) -> sqlite3.Connection:
         db.row_factory = sqlite3.Row
         _write_ahead(db)
         db.execute("PRAGMA synchronous = FULL")
+        # A log that is written over again is synced in half the time of one that grows.
+        db.execute("PRAGMA wal_autocheckpoint = 100")
         migrate(db, path)
     except sqlite3.Error as error:
         db.close()

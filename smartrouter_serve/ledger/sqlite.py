@@ -136,8 +136,8 @@ class SqliteLedger:
 
         future = self._writer.submit(work)
         try:
-            return await asyncio.shield(asyncio.wrap_future(future))
-        except asyncio.CancelledError:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:  # a job that runs already goes on
             self._writer.submit(lambda db: self._give_back(db, made, future))
             raise
 

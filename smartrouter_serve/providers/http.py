@@ -5,10 +5,11 @@ httpx over aiohttp's connections: httpx's own pool is the slow part at many call
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import httpx
 
 _USER_AGENT = "smartrouter"
+_FAREWELL = 0.05
+"""Seconds that a body which has said its last word may take to end."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +41,14 @@ class Response:
     async def read(self) -> bytes:
         """The whole body."""
         return b"".join([piece async for piece in self.body()])
+
+
+async def drain(body: AsyncIterator[bytes]) -> None:
+    """Read a body to its end, so that its connection can be used again; give up if it stays open."""
+    with suppress(ProviderError, TimeoutError):
+        async with asyncio.timeout(_FAREWELL):
+            async for _ in body:
+                pass
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -66,8 +77,17 @@ class HttpClient:
         self._patience = patience
         self._first = first_token_timeout or patience.first_token_timeout
         self._client: httpx.AsyncClient | None = None
+        self._urls: dict[str, httpx.URL] = {}
         self.clock_skew: float | None = None
         """Seconds that this machine's clock is ahead of the provider's, by its first reply."""
+
+    def _url(self, path: str) -> httpx.URL:
+        """The address of `path`; to parse one costs more than the rest of a request."""
+        if path not in self._urls:
+            import httpx
+
+            self._urls[path] = httpx.URL(self.base_url + path)
+        return self._urls[path]
 
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
@@ -100,8 +120,8 @@ class HttpClient:
 
         client = self._open()
         try:
-            request = client.build_request(method, self.base_url + path, json=body)
-            with anyio.fail_after(self._first):
+            request = client.build_request(method, self._url(path), json=body)
+            async with asyncio.timeout(self._first):
                 response = await client.send(request, stream=True)
         except httpx.ConnectTimeout as error:
             # The transport tells every failed connection so; the cause knows better.
@@ -119,7 +139,8 @@ class HttpClient:
                 raise
             raise self._unreachable("no web server answers there") from error
         try:
-            self._note_clock(response.headers.get("date"))
+            if self.clock_skew is None:
+                self._note_clock(response.headers.get("date"))
             told = Response(
                 status=response.status_code,
                 headers=response.headers,
@@ -127,8 +148,9 @@ class HttpClient:
             )
             yield told
         finally:
-            with anyio.CancelScope(shield=True):
-                await response.aclose()
+            if not response.is_closed:  # it is once it was read to its end
+                with anyio.CancelScope(shield=True):
+                    await response.aclose()
 
     def _unreachable(self, why: str) -> Overloaded:
         return Overloaded(
@@ -137,23 +159,20 @@ class HttpClient:
         )
 
     def _note_clock(self, date: str | None) -> None:
-        if date and self.clock_skew is None:
-            try:
-                self.clock_skew = time.time() - parsedate_to_datetime(date).timestamp()
-            except (TypeError, ValueError):
-                return
+        with suppress(TypeError, ValueError):
+            self.clock_skew = time.time() - parsedate_to_datetime(date or "").timestamp()
 
     async def _pieces(self, response: httpx.Response, told: Response) -> AsyncIterator[bytes]:
         """The body; until something was heard there is one time limit for all, then one a piece."""
         import httpx
 
         pieces = response.aiter_bytes()
-        begin = anyio.current_time() + self._first
+        begin = time.monotonic() + self._first
         try:
             while True:
                 idle = self._patience.idle_timeout
-                left = idle if told.heard else begin - anyio.current_time()
-                with anyio.fail_after(max(left, 0)):
+                left = idle if told.heard else begin - time.monotonic()
+                async with asyncio.timeout(left):
                     piece = await anext(pieces, None)
                 if piece is None:
                     return

@@ -21,7 +21,7 @@ from smartrouter_serve.errors import (
 from smartrouter_serve.providers import faults
 from smartrouter_serve.providers.completions import Parser
 from smartrouter_serve.providers.faults import Fault, Kind
-from smartrouter_serve.providers.http import HttpClient, Response, parse
+from smartrouter_serve.providers.http import HttpClient, Response, drain, parse
 from smartrouter_serve.providers.sse import DONE, EventReader, frames
 from smartrouter_serve.types import Finish, Message, Model
 
@@ -116,14 +116,15 @@ class OpenAICompatible:
     @staticmethod
     async def _frames(response: Response) -> AsyncIterator[dict[str, Any]]:
         """The JSON objects of a stream; a body that is one such object is read as it is."""
-        reader, unread = EventReader(), bytearray()
-        async for piece in response.body():
+        reader, unread, body = EventReader(), bytearray(), response.body()
+        async for piece in body:
             events = reader.feed(piece)
             response.heard = response.heard or bool(events)
             if not response.heard:
                 unread += piece
             for event in events:
                 if event == DONE:
+                    await drain(body)
                     return
                 for frame in frames(event):
                     yield frame
