@@ -35,20 +35,21 @@ async def _timed(call: Callable[[], Awaitable[object]], calls: int) -> list[floa
     return times
 
 
+async def ask(client: httpx.AsyncClient, base: str) -> str:
+    """The same request by the bare client, its stream parsed and joined."""
+    text = ""
+    async with client.stream("POST", f"{base}/chat/completions", json=BODY) as response:
+        async for line in response.aiter_lines():
+            if line.startswith("data: {"):
+                for choice in json.loads(line[6:])["choices"]:
+                    text += choice["delta"].get("content", "")
+    return text
+
+
 async def bare(base: str, calls: int = CALLS) -> list[float]:
-    """The same request and stream by httpx over aiohttp, parsed and joined."""
+    """The bare client: httpx over aiohttp."""
     async with HttpxAiohttpClient(timeout=httpx.Timeout(30)) as client:
-
-        async def call() -> str:
-            text = ""
-            async with client.stream("POST", f"{base}/chat/completions", json=BODY) as response:
-                async for line in response.aiter_lines():
-                    if line.startswith("data: {"):
-                        for choice in json.loads(line[6:])["choices"]:
-                            text += choice["delta"].get("content", "")
-            return text
-
-        return await _timed(call, calls)
+        return await _timed(lambda: ask(client, base), calls)
 
 
 async def ours(base: str, calls: int = CALLS) -> list[float]:
