@@ -7,6 +7,8 @@ stream's last event is that of lane `""`, the call itself.
 
 from __future__ import annotations
 
+import base64
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -77,12 +79,24 @@ class Arena:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """Say who won a battle; the vote is evidence for the router."""
+    """Say who won a battle; the vote is evidence for the router.
+
+    While the battle runs, the vote ends it: every contestant but the one chosen is stopped.
+    """
 
     battle: str
     choice: str
     """A contestant's number from 1 or its label, or `tie` or `none`."""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Stop contestants of a battle that runs; the others go on."""
+
+    battle: str
+    contestants: tuple[str, ...]
+    """Their numbers from 1 or labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +120,7 @@ class Query:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-Call = Route | Arena | Vote | Query
+Call = Route | Arena | Vote | Stop | Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +184,7 @@ class Finished:
     lane: str = ""
     result: Reply | Battle | None = None
     data: Any = None
-    """What a `Query` or `Vote` answers: JSON values only."""
+    """What a `Query`, `Vote` or `Stop` answers: JSON values only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +195,8 @@ class Failed:
     problem: Problem
     text: str = ""
     """What had arrived before."""
+    cost_nanos: int | None = None
+    """What a contestant had used; None where a price is unknown."""
 
 
 Event = (
@@ -206,6 +222,7 @@ _KINDS: dict[str, type[Any]] = {
         Route,
         Arena,
         Vote,
+        Stop,
         Query,
         Decided,
         Waiting,
@@ -245,6 +262,11 @@ def decode(data: dict[str, Any]) -> Any:
     if kind not in _KINDS:
         raise ValueError(f"unknown kind {kind!r}; known are {', '.join(_KINDS)}")
     return _adapter(_KINDS[kind]).validate_python(fields)
+
+
+def run_id() -> str:
+    """A short id that a person can type: 8 characters, 40 bits."""
+    return base64.b32encode(secrets.token_bytes(5)).decode().lower()
 
 
 def tool_calls(deltas: list[ToolCallDelta]) -> tuple[ToolCall, ...]:

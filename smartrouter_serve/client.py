@@ -20,7 +20,9 @@ from smartrouter_serve.calls import (
     Finished,
     Query,
     Route,
+    Stop,
     Vote,
+    run_id,
 )
 from smartrouter_serve.config import Settings, parse_policy
 from smartrouter_serve.errors import SmartRouterError, UsageError
@@ -114,10 +116,19 @@ class Router:
         return result.result
 
     async def vote(self, battle: str, choice: str, reason: str = "") -> dict[str, Any]:
-        """Vote for a contestant (its number from 1 or label), `tie` or `none`."""
+        """Vote for a contestant (its number from 1 or label), `tie` or `none`.
+
+        While the battle runs, this stops all contestants but the one chosen.
+        """
         data: dict[str, Any] = (
             await self._result(Vote(battle=battle, choice=choice, reason=reason))
         ).data
+        return data
+
+    async def stop(self, battle: str, contestants: Sequence[str | int]) -> dict[str, Any]:
+        """Stop contestants (numbers from 1 or labels) of a battle that runs."""
+        named = tuple(str(one) for one in contestants)
+        data: dict[str, Any] = (await self._result(Stop(battle=battle, contestants=named))).data
         return data
 
     async def query(self, subject: str, **arguments: Any) -> Any:
@@ -177,6 +188,10 @@ class SyncRouter:
     def vote(self, battle: str, choice: str, reason: str = "") -> dict[str, Any]:
         """As `Router.vote`."""
         return background.run(self._router.vote(battle, choice, reason))
+
+    def stop(self, battle: str, contestants: Sequence[str | int]) -> dict[str, Any]:
+        """As `Router.stop`."""
+        return background.run(self._router.stop(battle, contestants))
 
     def query(self, subject: str, **arguments: Any) -> Any:
         """As `Router.query`."""
@@ -275,7 +290,7 @@ def arena_call(
             f"Unknown convergence {converge!r}.", f"Known are {', '.join(get_args(Converge))}."
         )
     return Arena(
-        route=route_call(prompt, **options),
+        route=route_call(prompt, **{"run": run_id(), **options}),
         group=group,
         models=tuple(parse_variant(model) for model in models),
         converge=converge,  # type: ignore[arg-type]

@@ -9,6 +9,7 @@
     │   │   └── BudgetOnHold     only running calls' reservations stand in the way
     │   └── NoCandidate          no model satisfies every constraint
     ├── StoreError               the ledger or another store cannot be read or written
+    ├── Stopped                  the person stopped it; what was used is in the ledger
     ├── Unreachable              the gateway behind `connect(url)` does not answer
     ├── LocalModelError          the local model is missing, broken or would not start
     └── ProviderError            the upstream failed; the classes of providers.md, section 8
@@ -81,6 +82,10 @@ class NoCandidate(Refused):
 
 class StoreError(SmartRouterError):
     """A store cannot be read or written."""
+
+
+class Stopped(SmartRouterError):
+    """The person stopped it before its end."""
 
 
 class Unreachable(SmartRouterError):

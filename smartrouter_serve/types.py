@@ -332,6 +332,13 @@ class Contestant:
     model: str
     reply: Reply | None = None
     error: str = ""
+    cost_nanos: int | None = None
+    """What it used, however it ended; None where a price is unknown."""
+
+    @property
+    def cost(self) -> Decimal | None:
+        """Dollars of the lane."""
+        return None if self.cost_nanos is None else dollars(self.cost_nanos)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,7 @@ def test_values_survive_json(kind):
         },
         "Arena": {"route": calls.Route(messages=()), "models": ()},
         "Vote": {"battle": "a", "choice": "1"},
+        "Stop": {"battle": "a", "contestants": ("1",)},
         "Query": {"subject": "usage", "arguments": {"by": "day"}},
         "Decided": {"decision": calls.Decision(model="a/b", cap_nanos=3)},
         "Waiting": {"reason": "x"},

@@ -18,7 +18,7 @@ from smartrouter_serve.engine.attempt import Attempt
 from smartrouter_serve.engine.decide import Option, Wish, decide
 from smartrouter_serve.engine.hedge import race
 from smartrouter_serve.engine.intent import Features
-from smartrouter_serve.engine.lane import Emit, Lane, Ports, cached_reply, with_variant
+from smartrouter_serve.engine.lane import Lane, Ports, cached_reply, with_variant
 from smartrouter_serve.engine.ports import Scope
 from smartrouter_serve.errors import (
     BudgetExceeded,
@@ -37,21 +37,21 @@ _PATIENCE = 3.0
 """Seconds that a model is waited for while there are others to ask."""
 
 
-async def answer(
-    ports: Ports, route: Route, lane_name: str, emit: Emit, decision: Decision | None = None
-) -> Reply:
-    """Answer `route` in the lane `lane_name`; a `decision` that was told already is followed.
+async def answer(ports: Ports, lane: Lane, decision: Decision | None = None) -> Reply:
+    """Answer the lane's route; a `decision` that was told already is followed.
 
-    Raises the `SmartRouterError` that ends the lane.
+    However it ends, the lane holds what it cost and the text so far. Raises the
+    `SmartRouterError` that ends the lane.
     """
-    sent = await prepared(ports, route)
+    route = lane.route
+    sent = lane.route = await prepared(ports, route)
     if route.cache and (known := await ports.context.lookup(sent)) is not None:
-        return await _again(known, lane_name, emit)
+        return await _again(known, lane)
     if decision is None:
         decision = await consider(ports, sent)
-        await emit(Decided(lane=lane_name, decision=decision))
+        await lane.emit(Decided(lane=lane.name, decision=decision))
     seconds = route.deadline or ports.settings.resilience.deadline
-    lane = Lane(route=sent, name=lane_name, emit=emit, deadline=ports.clock.monotonic() + seconds)
+    lane.deadline = ports.clock.monotonic() + seconds
     try:
         async with asyncio.timeout(seconds) as patience:
             reply = await _first_good(ports, lane, decision)
@@ -73,10 +73,10 @@ async def prepared(ports: Ports, route: Route) -> Route:
     return route if messages == route.messages else replace(route, messages=messages)
 
 
-async def _again(known: Reply, lane_name: str, emit: Emit) -> Reply:
+async def _again(known: Reply, lane: Lane) -> Reply:
     reply = cached_reply(known)
-    await emit(Decided(lane=lane_name, decision=reply.decision))
-    await emit(TextDelta(lane=lane_name, text=reply.text))
+    await lane.emit(Decided(lane=lane.name, decision=reply.decision))
+    await lane.emit(TextDelta(lane=lane.name, text=reply.text))
     return reply
 
 

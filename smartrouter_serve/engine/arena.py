@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 import anyio
 
-from smartrouter_serve.calls import Arena, Decided, Failed, Finished, Route
+from smartrouter_serve.calls import Arena, Decided, Failed, Finished, Route, Vote
 from smartrouter_serve.engine.answer import answer, consider, features_of, obstacle, prepared
 from smartrouter_serve.engine.converge import converge
 from smartrouter_serve.engine.intent import Features
-from smartrouter_serve.engine.lane import Emit, Ports
+from smartrouter_serve.engine.lane import Emit, Lane, Ports
 from smartrouter_serve.errors import (
     NoCandidate,
     Problem,
     Refused,
     SmartRouterError,
+    Stopped,
     UsageError,
 )
 from smartrouter_serve.types import Battle, Contestant, Decision, Message, Reply, Variant
@@ -33,8 +35,16 @@ class Seat:
     label: str
     route: Route
     decision: Decision | None = None
+    lane: Lane | None = None
     reply: Reply | None = None
     problem: Problem | None = None
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    stopped: bool = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether it may still answer."""
+        return self.reply is None and self.problem is None
 
     @property
     def contestant(self) -> Contestant:
@@ -43,7 +53,56 @@ class Seat:
             self.reply.model if self.reply else self.route.model.model if self.route.model else ""
         )
         error = self.problem.message if self.problem else ""
-        return Contestant(label=self.label, model=model, reply=self.reply, error=error)
+        return Contestant(
+            label=self.label,
+            model=model,
+            reply=self.reply,
+            error=error,
+            cost_nanos=self.lane.cost_nanos if self.lane else 0,
+        )
+
+
+@dataclass(slots=True)
+class Fight:
+    """A battle under way, which a vote or a stop may cut short."""
+
+    seats: list[Seat]
+    vote: Vote | None = None
+    """The vote that came while it ran."""
+
+    @property
+    def labels(self) -> list[str]:
+        """The contestants in the order of their numbers."""
+        return [seat.label for seat in self.seats]
+
+    def decide(self, vote: Vote) -> None:
+        """Keep a vote for the end, and stop those that it has made superfluous."""
+        self.vote = vote
+        self.stop([label for label in self.labels if label != vote.choice])
+
+    def stop(self, labels: Collection[str]) -> list[str]:
+        """Cancel those of `labels` that still run, and name them."""
+        ended = [seat for seat in self.seats if seat.label in labels and seat.runs]
+        for seat in ended:
+            seat.stopped = True
+            seat.scope.cancel()
+        return [seat.label for seat in ended]
+
+
+def chosen(labels: Sequence[str], choice: str, besides: Collection[str] = ()) -> str:
+    """The label that `choice` means: a number from 1, a label, or a word of `besides`.
+
+    Raises `UsageError` for any other.
+    """
+    choice = choice.strip()
+    if choice.isdecimal() and 1 <= int(choice) <= len(labels):
+        return labels[int(choice) - 1]
+    if choice in labels or choice in besides:
+        return choice
+    allowed = [f"{n} ({label})" for n, label in enumerate(labels, 1)]
+    raise UsageError(
+        f"{choice!r} is no contestant.", f"Known are {', '.join([*allowed, *besides])}."
+    )
 
 
 def seats(ports: Ports, call: Arena) -> list[Seat]:
@@ -85,8 +144,10 @@ def _of_group(ports: Ports, name: str) -> tuple[Variant, ...]:
     return ready
 
 
-async def battle(ports: Ports, call: Arena, emit: Emit) -> Battle | None:
-    """Run a battle; None for a dry run, which ends after the decisions.
+async def battle(
+    ports: Ports, call: Arena, emit: Emit, under_way: dict[str, Fight]
+) -> Battle | None:
+    """Run a battle, in `under_way` while it runs; None for a dry run, which ends after deciding.
 
     Raises `NoCandidate` where every contestant failed.
     """
@@ -94,22 +155,42 @@ async def battle(ports: Ports, call: Arena, emit: Emit) -> Battle | None:
     await _announce(ports, places, emit)
     if call.route.dry_run:
         return None
-    async with anyio.create_task_group() as group:
-        for place in places:
-            group.start_soon(_fight, ports, place, emit)
-    if all(place.reply is None for place in places):
+    fight = under_way[call.route.run] = Fight(places)
+    try:
+        async with anyio.create_task_group() as group:
+            for place in places:
+                group.start_soon(_fight, ports, place, emit)
+        fought = await _ended(ports, call, fight, emit)
+        await ports.ledger.record_battle(fought)
+    finally:
+        under_way.pop(call.route.run, None)
+    if fight.vote is not None:
+        await ports.ledger.vote(fought.id, fight.vote.choice, fight.vote.reason)
+    return fought
+
+
+async def _ended(ports: Ports, call: Arena, fight: Fight, emit: Emit) -> Battle:
+    """The battle as a value, with its one answer where one is wanted."""
+    places = fight.seats
+    if not any(place.reply or place.stopped for place in places):
         raise _all_failed(places)
     fought = Battle(
         id=call.route.run,
         prompt=call.route.messages[-1].text,
         contestants=tuple(place.contestant for place in places),
         converge=call.converge,
-        cost_nanos=_sum([p.reply.cost_nanos for p in places if p.reply]),
+        cost_nanos=_sum([place.contestant.cost_nanos for place in places]),
         blind=call.blind,
     )
-    fought = await converge(ports, call, fought, emit)
-    await ports.ledger.record_battle(fought)
-    return fought
+    if fight.vote is None:
+        return await converge(ports, call, fought, emit)
+    winner = next((p for p in places if p.label == fight.vote.choice), None)
+    return replace(
+        fought,
+        winner=winner.label if winner else "",
+        reply=winner.reply if winner else None,
+        verdict=f"your vote: {fight.vote.choice}",
+    )
 
 
 def _all_failed(places: list[Seat]) -> SmartRouterError:
@@ -144,13 +225,18 @@ async def _fight(ports: Ports, place: Seat, emit: Emit) -> None:
     """Run one lane to its one end; a failed contestant does not disturb the others."""
     if place.problem is not None:
         return
+    lane = place.lane = Lane(route=place.route, name=place.label, emit=emit)
     try:
-        place.reply = await answer(ports, place.route, place.label, emit, place.decision)
+        with place.scope:
+            place.reply = await answer(ports, lane, place.decision)
+        if place.reply is None:
+            raise Stopped("stopped before its end.")
     except SmartRouterError as error:
         place.problem = Problem.of(error)
-        await emit(Failed(lane=place.label, problem=place.problem))
+        text, cost = "".join(lane.text), lane.cost_nanos
+        await emit(Failed(lane=lane.name, problem=place.problem, text=text, cost_nanos=cost))
     else:
-        await emit(Finished(lane=place.label, result=place.reply))
+        await emit(Finished(lane=lane.name, result=place.reply))
 
 
 def _sum(costs: list[int | None]) -> int | None:

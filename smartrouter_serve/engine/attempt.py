@@ -173,7 +173,7 @@ class Attempt:
             with anyio.CancelScope(shield=True):
                 entry = self._entry(received, outcome, ended)
                 await self.ports.ledger.settle(grant, entry)
-            self.lane.spent_nanos += entry.cost_nanos or 0
+            self.lane.book(entry.cost_nanos)
             if outcome == "cancelled":
                 health.abandon(self.model.id)
         if (
@@ -240,6 +240,8 @@ class Attempt:
         source = "provider" if cost is not None else ""
         if cost is None and self.price is not None:
             cost, source = self.price.cost_nanos(usage), self.price.source
+        elif cost is None and not usage.input_tokens and not usage.output_tokens:
+            cost = 0  # nothing was used, whatever the price
         return Entry(
             outcome=outcome,
             cost_nanos=cost,
@@ -263,7 +265,7 @@ class Attempt:
             text="".join(received.text),
             model=self.model.id,
             usage=entry.usage,
-            cost_nanos=None if entry.cost_nanos is None else lane.spent_nanos,
+            cost_nanos=lane.cost_nanos,
             decision=self.decision,
             baseline=entry.baseline,
             baseline_nanos=entry.baseline_nanos,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from smartrouter_serve.calls import Arena, Event, Route, TextDelta, Waiting
 from smartrouter_serve.engine.answer import answer, consider
-from smartrouter_serve.engine.lane import Emit, Ports
+from smartrouter_serve.engine.lane import Emit, Lane, Ports
 from smartrouter_serve.errors import Refused, SmartRouterError
 from smartrouter_serve.types import Battle, Contestant, Message, Reply
 
@@ -36,7 +36,7 @@ async def converge(ports: Ports, call: Arena, battle: Battle, emit: Emit) -> Bat
     A convergence that fails leaves the battle as it is and says so in the verdict.
     """
     good = [c for c in battle.contestants if c.reply is not None]
-    if call.converge == "none":
+    if call.converge == "none" or not good:
         return battle
     if len(good) == 1:
         return _won(battle, good[0], f"only {good[0].label} answered")
@@ -111,7 +111,7 @@ async def _ask(
     )
     decision = await consider(ports, route)
     await emit(Waiting(reason=f"{call.converge} by {decision.model}"))
-    return await answer(ports, route, "", emit, decision)
+    return await answer(ports, Lane(route=route, name="", emit=emit), decision)
 
 
 def _with_cost(battle: Battle, reply: Reply) -> Battle:

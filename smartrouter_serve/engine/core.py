@@ -18,12 +18,14 @@ from smartrouter_serve.calls import (
     Finished,
     Query,
     Route,
+    Stop,
     Vote,
+    run_id,
 )
 from smartrouter_serve.engine import queries
 from smartrouter_serve.engine.answer import answer, consider, prepared
-from smartrouter_serve.engine.arena import battle
-from smartrouter_serve.engine.lane import Emit, Ports, run_id
+from smartrouter_serve.engine.arena import Fight, battle, chosen
+from smartrouter_serve.engine.lane import Emit, Lane, Ports
 from smartrouter_serve.errors import Problem, UsageError
 from smartrouter_serve.types import Reply
 
@@ -39,6 +41,7 @@ class Engine:
     def __init__(self, ports: Ports) -> None:
         self.ports = ports
         self._runs: OrderedDict[str, Reply] = OrderedDict()
+        self._under_way: dict[str, Fight] = {}
         self._seeded = False
 
     @asynccontextmanager
@@ -80,11 +83,14 @@ class Engine:
             return Finished(data=await queries.ask(self.ports, self._runs, call))
         if isinstance(call, Vote):
             return Finished(data=await self._vote(call))
+        if isinstance(call, Stop):
+            return Finished(data=self._stop(call))
         route = call.route if isinstance(call, Arena) else call
         _check(route)
         route = _named(route, self.ports)
         if isinstance(call, Arena):
-            return Finished(result=await battle(self.ports, replace(call, route=route), emit))
+            call = replace(call, route=route)
+            return Finished(result=await battle(self.ports, call, emit, self._under_way))
         return await self._route(route, emit)
 
     async def _route(self, route: Route, emit: Emit) -> Finished:
@@ -92,28 +98,38 @@ class Engine:
             sent = await prepared(self.ports, route)
             await emit(Decided(decision=await consider(self.ports, sent)))
             return Finished()
-        reply = await answer(self.ports, route, "", emit)
+        reply = await answer(self.ports, Lane(route=route, name="", emit=emit))
         self._runs[reply.id] = reply
         while len(self._runs) > _REMEMBERED:
             self._runs.popitem(last=False)
         return Finished(result=reply)
 
     async def _vote(self, call: Vote) -> dict[str, Any]:
-        fought = await self.ports.ledger.battle(call.battle)
+        fight = self._under_way.get(call.battle)
+        labels = fight.labels if fight else await self._fought(call.battle)
+        vote = replace(call, choice=chosen(labels, call.choice, ("tie", "none")))
+        if fight is not None:
+            fight.decide(vote)
+        else:
+            await self.ports.ledger.vote(vote.battle, vote.choice, vote.reason)
+        return {"battle": vote.battle, "winner": vote.choice, "contestants": labels}
+
+    async def _fought(self, run: str) -> list[str]:
+        """The contestants of a battle that has ended."""
+        fought = await self.ports.ledger.battle(run)
         if fought is None:
             raise UsageError(
-                f"There is no battle {call.battle!r}.",
+                f"There is no battle {run!r}.",
                 "Its id stands under the battle's columns, and in Battle.id.",
             )
-        labels = [contestant.label for contestant in fought.contestants]
-        choice = call.choice.strip()
-        if choice.isdigit() and 1 <= int(choice) <= len(labels):
-            choice = labels[int(choice) - 1]
-        if choice not in (*labels, "tie", "none"):
-            allowed = ", ".join(f"{n} ({label})" for n, label in enumerate(labels, 1))
-            raise UsageError(f"{choice!r} is no contestant.", f"Vote {allowed}, tie or none.")
-        await self.ports.ledger.vote(fought.id, choice, call.reason)
-        return {"battle": fought.id, "winner": choice, "contestants": labels}
+        return [contestant.label for contestant in fought.contestants]
+
+    def _stop(self, call: Stop) -> dict[str, Any]:
+        fight = self._under_way.get(call.battle)
+        if fight is None:
+            raise UsageError(f"No battle {call.battle!r} is running.", "It may have ended.")
+        labels = [chosen(fight.labels, one) for one in call.contestants]
+        return {"battle": call.battle, "stopped": fight.stop(labels)}
 
 
 def _check(route: Route) -> None:

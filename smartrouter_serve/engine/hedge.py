@@ -44,12 +44,13 @@ class _Runner:
 
     async def run(self) -> None:
         """Answer, keeping the outcome; a loser is cancelled."""
-        with self.scope:
-            try:
+        try:
+            with self.scope:
                 self.reply = await self.race.tries(self.lane, self.model)
-            except SmartRouterError as error:
-                self.error = error
-        self.race.settled(self)
+        except SmartRouterError as error:
+            self.error = error
+        finally:
+            self.race.settled(self)
 
 
 class _Race:
@@ -87,8 +88,10 @@ class _Race:
         self.lane.switched_from.append(first)
 
     def settled(self, runner: _Runner) -> None:
-        """A runner ended: its money and notes belong to the lane."""
-        self.lane.spent_nanos += runner.lane.spent_nanos
+        """A runner ended: its money and notes belong to the lane, and the winner's text."""
+        self.lane.book(runner.lane.cost_nanos)
+        if self.winner is runner:
+            self.lane.text = runner.lane.text
         self.lane.note(*runner.lane.notes)
         self.lane.reached_user |= runner.lane.reached_user
         self.decided.set()
@@ -107,7 +110,7 @@ class _Race:
             if runner.reply is not None:
                 return replace(
                     runner.reply,
-                    cost_nanos=None if runner.reply.cost_nanos is None else self.lane.spent_nanos,
+                    cost_nanos=self.lane.cost_nanos,
                     switched_from=tuple(self.lane.switched_from),
                 )
         raise next(runner.error for runner in self.runners if runner.error is not None)

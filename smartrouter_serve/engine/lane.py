@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from smartrouter_serve.calls import Event, Route
+from smartrouter_serve.calls import Event, Route, run_id
 from smartrouter_serve.config import Settings
 from smartrouter_serve.engine.health import Health
 from smartrouter_serve.engine.ports import (
@@ -48,7 +47,7 @@ class Lane:
     route: Route
     name: str
     emit: Emit
-    deadline: float
+    deadline: float = math.inf
     """On the clock's monotonic scale."""
     text: list[str] = field(default_factory=list)
     """The current model's answer so far."""
@@ -56,17 +55,24 @@ class Lane:
     """Text, thinking or a tool call of the current model was shown."""
     spent_nanos: int = 0
     """What every try of this lane cost so far."""
+    priced: bool = True
+    """Whether every try's price is known."""
     switched_from: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def cost_nanos(self) -> int | None:
+        """What the lane has used; None where a price is unknown."""
+        return self.spent_nanos if self.priced else None
+
+    def book(self, cost_nanos: int | None) -> None:
+        """Add what a try cost."""
+        self.spent_nanos += cost_nanos or 0
+        self.priced &= cost_nanos is not None
 
     def note(self, *notes: str) -> None:
         """Keep what the person should know, once."""
         self.notes.extend(note for note in notes if note not in self.notes)
-
-
-def run_id() -> str:
-    """A short id that a person can type: 8 characters, 40 bits."""
-    return base64.b32encode(secrets.token_bytes(5)).decode().lower()
 
 
 def with_variant(route: Route) -> Route:

@@ -239,7 +239,84 @@ async def test_a_vote_counts_in_the_leaderboard(lab):
 async def test_a_vote_for_nobody_is_refused(lab, choice):
     """With what may be voted."""
     battle = await lab.router.arena(PROMPT, models=(SMALL, LARGE))
-    with pytest.raises(UsageError, match=r"Vote 1 \(east/small\), 2 \(west/large\), tie or none"):
+    with pytest.raises(
+        UsageError, match=r"Known are 1 \(east/small\), 2 \(west/large\), tie, none"
+    ):
         await lab.router.vote(battle.id, choice)
     with pytest.raises(UsageError, match="no battle 'nope'"):
         await lab.router.vote("nope", "1")
+
+
+def _halted(lab, *models):
+    """Let `models` say one word and then wait for ever."""
+    for model in models:
+        lab.script(model, [Chunk(text="I think "), anyio.Event()])
+
+
+async def _until_all_spoke(events, count):
+    """Read on until `count` lanes have shown something."""
+    spoke = set()
+    async for event in events:
+        if isinstance(event, TextDelta):
+            spoke.add(event.lane)
+        if len(spoke) == count:
+            return
+    raise AssertionError("the battle ended first")
+
+
+async def test_an_early_vote_stops_the_losers_and_is_kept(lab):
+    """They are cancelled upstream and settled; the one chosen finishes; the vote counts."""
+    go_on = anyio.Event()
+    _halted(lab, SMALL, MIDDLE)
+    lab.script(LARGE, [Chunk(text="4"), go_on, Chunk(text="2"), Chunk(finish="stop")])
+    call = arena_call(PROMPT, models=ALL)
+    events = lab.router.events(call)
+    await _until_all_spoke(events, 3)
+    told = await lab.router.vote(call.route.run, "3", "quick")
+    assert told == {"battle": call.route.run, "winner": LARGE, "contestants": list(ALL)}
+    go_on.set()
+    rest = [event async for event in events]
+    stopped = [e for e in rest if isinstance(e, Failed)]
+    assert {e.lane for e in stopped} == {SMALL, MIDDLE}
+    assert {(e.problem.kind, e.text) for e in stopped} == {("Stopped", "I think ")}
+    assert (lab.east.cancelled, lab.west.cancelled) == (1, 1)
+    battle = rest[-1].result
+    assert (battle.winner, battle.reply.text) == (LARGE, "42")
+    assert battle.cost == sum(Decimal(row["cost"]) for row in (await lab.usage()).values())
+    assert {e.lane: e.cost_nanos for e in stopped} == {
+        c.label: c.cost_nanos for c in battle.contestants[:2]
+    }
+    (best, *_) = await lab.router.query("leaderboard")
+    assert (best["model"], best["wins"]) == (LARGE, 1)
+
+
+async def test_one_contestant_can_be_stopped(lab):
+    """The others go on."""
+    _halted(lab, SMALL)
+    call = arena_call(PROMPT, models=(SMALL, LARGE))
+    events = lab.router.events(call)
+    await _until_all_spoke(events, 2)
+    assert (await lab.router.stop(call.route.run, [1]))["stopped"] == [SMALL]
+    rest = [event async for event in events]
+    battle = rest[-1].result
+    assert [c.error for c in battle.contestants] == ["stopped before its end.", ""]
+    assert battle.contestants[1].reply.text == f"I am {LARGE}"
+
+
+async def test_a_tie_in_mid_battle_stops_all_and_is_no_failure(lab):
+    """What arrived is there, and the vote is kept."""
+    _halted(lab, SMALL, LARGE)
+    call = arena_call(PROMPT, models=(SMALL, LARGE), converge="judge")
+    events = lab.router.events(call)
+    await _until_all_spoke(events, 2)
+    await lab.router.vote(call.route.run, "tie")
+    rest = [event async for event in events]
+    assert (rest[-1].result.winner, rest[-1].result.verdict) == ("", "your vote: tie")
+    assert {row["ties"] for row in await lab.router.query("leaderboard")} == {1}
+
+
+async def test_only_a_running_battle_can_be_stopped(lab):
+    """One line says so; a contestant that there is not, too."""
+    battle = await lab.router.arena(PROMPT, models=(SMALL, LARGE))
+    with pytest.raises(UsageError, match=f"No battle '{battle.id}' is running"):
+        await lab.router.stop(battle.id, [1])
