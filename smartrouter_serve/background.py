@@ -10,7 +10,7 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from contextlib import closing
 from typing import Any, TypeVar
@@ -60,6 +60,16 @@ def _wait(future: Future[T]) -> T:
         raise
 
 
+async def _pump(source: AsyncGenerator[T, None], put: Callable[[tuple[T] | None], None]) -> None:
+    """Hand on every item of `source`, and None at its end, however it ends."""
+    try:
+        async for item in source:
+            put((item,))
+    finally:
+        await source.aclose()
+        put(None)
+
+
 def iterate(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
     """Step `source` from this thread; closing the iterator closes `source` on its loop."""
     with closing(ticking(source, None)) as items:
@@ -75,16 +85,7 @@ def ticking(source: AsyncGenerator[T, None], tick: float | None) -> Generator[T 
     each time would break its cancel scopes (PEP 789).
     """
     items: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
-
-    async def pump() -> None:
-        try:
-            async for item in source:
-                items.put((item,))
-        finally:
-            await source.aclose()
-            items.put(None)
-
-    future = asyncio.run_coroutine_threadsafe(pump(), loop())
+    future = asyncio.run_coroutine_threadsafe(_pump(source, items.put), loop())
     try:
         while True:
             try:
@@ -102,4 +103,35 @@ def ticking(source: AsyncGenerator[T, None], tick: float | None) -> Generator[T 
             future.cancel()
             # The ledger's last entry is written while the cancelled call closes.
             while items.get() is not None:
+                pass
+
+
+async def relay(source: AsyncGenerator[T, None], tick: float) -> AsyncGenerator[T | None, None]:
+    """As `ticking`, for a caller on an event loop of its own.
+
+    The ticks also wake a loop whose thread is to be interrupted: a signal alone does not.
+    """
+    here = asyncio.get_running_loop()
+    items: asyncio.Queue[tuple[T] | None] = asyncio.Queue()
+
+    def put(item: tuple[T] | None) -> None:
+        here.call_soon_threadsafe(items.put_nowait, item)
+
+    future = asyncio.run_coroutine_threadsafe(_pump(source, put), loop())
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(tick):
+                    item = await items.get()
+            except TimeoutError:
+                yield None
+                continue
+            if item is None:
+                break
+            yield item[0]
+        await asyncio.wrap_future(future)
+    finally:
+        if not future.done():
+            future.cancel()
+            while await items.get() is not None:
                 pass

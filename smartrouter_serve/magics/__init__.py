@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 _NAME = "_smartrouter_magics"
+_PLAIN = "get_ipython().run_cell_magic('arena', "
+_AWAITED = "await get_ipython().magics_manager.registry['SmartRouterMagics'].arena_here("
 _QUESTION = re.compile(r"^(\s*)%(route|arena)[ \t]+(.*\S.*\?)[ \t]*$")
 
 
@@ -17,6 +19,39 @@ def ask_not_help(lines: list[str]) -> list[str]:
     ]
 
 
+class _AsyncArena:
+    """Makes a notebook's `%%arena` cell an async one: the kernel hears clicks while it runs.
+
+    Not inside another cell magic such as `%%time`, which cannot await, and not on a terminal.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._running = False
+        shell.input_transformers_post.append(self.transform)
+        shell.events.register("pre_run_cell", self._begin)
+        shell.events.register("post_run_cell", self._end)
+
+    def remove(self) -> None:
+        """Take the hooks away."""
+        self._shell.input_transformers_post.remove(self.transform)
+        self._shell.events.unregister("pre_run_cell", self._begin)
+        self._shell.events.unregister("post_run_cell", self._end)
+
+    def transform(self, lines: list[str]) -> list[str]:
+        """Await the magic where that is possible."""
+        notebook = getattr(self._shell, "kernel", None) is not None
+        if self._running or not notebook or not self._shell.autoawait or not lines:
+            return lines
+        return [lines[0].replace(_PLAIN, _AWAITED, 1), *lines[1:]]
+
+    def _begin(self, *_: Any) -> None:
+        self._running = True
+
+    def _end(self, *_: Any) -> None:
+        self._running = False
+
+
 def register(shell: Any) -> None:
     """Add the magics to a shell; nothing is read or built before the first cell."""
     from smartrouter_serve.magics.complete import install
@@ -26,15 +61,15 @@ def register(shell: Any) -> None:
     magics = SmartRouterMagics(shell)
     shell.register_magics(magics)
     shell.input_transformers_cleanup.append(ask_not_help)
-    setattr(shell, _NAME, (magics, install(shell, flags)))
+    undo = [install(shell, flags), _AsyncArena(shell).remove, magics.session.close]
+    setattr(shell, _NAME, undo)
 
 
 def unregister(shell: Any) -> None:
-    """Take the completion away and close the router."""
+    """Take the hooks away and close the router."""
     known = getattr(shell, _NAME, None)
     if known is not None:
-        magics, uninstall = known
-        uninstall()
+        for undo in known:
+            undo()
         shell.input_transformers_cleanup.remove(ask_not_help)
-        magics.session.close()
         delattr(shell, _NAME)

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import keyword
 import time
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
-from smartrouter_serve.calls import Arena, Event, Route, TextDelta
+from smartrouter_serve.calls import Event, Route, TextDelta
 from smartrouter_serve.client import arena_call, route_call
 from smartrouter_serve.errors import UsageError
 from smartrouter_serve.magics import arguments as a
 from smartrouter_serve.magics import commands
-from smartrouter_serve.magics.failure import CellError, StoppedError, readable
+from smartrouter_serve.magics.failure import CellError, readable
 from smartrouter_serve.magics.interpolate import interpolate
-from smartrouter_serve.magics.screen import Page, Terminal, screen
+from smartrouter_serve.magics.running import Running
+from smartrouter_serve.magics.screen import screen
 from smartrouter_serve.magics.session import Session
 from smartrouter_serve.spans import seconds
-from smartrouter_serve.types import Battle, Reply
+from smartrouter_serve.types import Reply
 from smartrouter_serve.widgets.battle import BattleView
 from smartrouter_serve.widgets.reply import ReplyView
 from smartrouter_serve.widgets.tables import decision_table, leaderboard_table, usage_table
 
-_TICK = 0.1
 _ROUTE = (
     *(a.MODEL, a.POLICY, a.BUDGET, a.LATENCY, a.INTENT, a.SESSION, a.CONTEXT, a.SYSTEM),
     *(a.TEMPERATURE, a.MAX_TOKENS, a.THINK, a.FORMAT, a.VARIABLE, a.NO_CACHE, a.DRY_RUN),
@@ -82,23 +82,46 @@ class SmartRouterMagics(Magics):
             %%arena -g fast --converge consensus
             What is 17 + 25?
         """
-        with readable():
-            given = a.parse(self.arena, line)
-            _check_variable(given.output)
-            models = [name for name in given.models.split(",") if name]
-            call = arena_call(
-                self._prompt(given, cell),
-                group=given.group,
-                models=models,
-                converge=given.converge,
-                blind=given.blind,
-                dry_run=given.dry_run,
-                notebook=self.session.notebook,
-                **_options(given),
-            )
-            battle = self._run_arena(call)
-            if given.output and battle is not None:
-                self.session.shell.user_ns[given.output] = battle
+        with readable(), self._battle(line, cell) as running:
+            running.follow()
+
+    async def arena_here(self, line: str, cell: str) -> None:
+        """Run `%%arena` as an async cell, so that its buttons are heard while it runs."""
+        with readable(), self._battle(line, cell) as running:
+            await running.follow_here()
+
+    @contextmanager
+    def _battle(self, line: str, cell: str | None) -> Iterator[Running]:
+        """A battle to follow; what comes after its end is drawn and stored on leaving."""
+        given = a.parse(self.arena, line)
+        _check_variable(given.output)
+        call = arena_call(
+            self._prompt(given, cell),
+            group=given.group,
+            models=[name for name in given.models.split(",") if name],
+            converge=given.converge,
+            blind=given.blind,
+            dry_run=given.dry_run,
+            notebook=self.session.notebook,
+            **_options(given),
+        )
+        view, place = BattleView(blind=call.blind), screen(self.session.shell)
+
+        def show(_event: Event | None) -> None:
+            if not call.route.dry_run:
+                place.update(view)
+
+        yield Running(self.session.router, call, view, place, show)
+        if view.problem is None and call.route.dry_run:
+            place.show(view.prices())
+            return
+        if view.lanes:
+            place.update(view, final=True)
+        if view.problem is not None:
+            raise CellError(view.problem)
+        self.session.last_battle = view.battle
+        if given.output:
+            self.session.shell.user_ns[given.output] = view.battle
 
     @line_magic
     def smartrouter(self, line: str) -> None:
@@ -142,25 +165,6 @@ class SmartRouterMagics(Magics):
             raise UsageError("The prompt is empty.", "Write what you want to ask under the line.")
         return interpolate(text, self.session.shell.user_ns)
 
-    def _follow(
-        self,
-        call: Route | Arena,
-        view: ReplyView | BattleView,
-        place: Page | Terminal,
-        show: Callable[[Event | None], None],
-    ) -> None:
-        """Apply a call's events to its view and show each; an interrupt cancels it upstream."""
-        try:
-            with closing(self.session.router.ticking(call, _TICK)) as events:
-                for event in events:
-                    if event is not None:
-                        view.apply(event)
-                    show(event)
-        except KeyboardInterrupt:
-            view.stop()
-            place.update(view, final=True)
-            raise StoppedError from None
-
     def _run_route(self, call: Route, given: Any) -> Reply:
         view, place = ReplyView(format=given.format), screen(self.session.shell)
         streaming = given.format in ("md", "text")
@@ -169,7 +173,7 @@ class SmartRouterMagics(Magics):
             shown = streaming and isinstance(event, TextDelta)
             place.update(view, event.text if shown else "")  # type: ignore[union-attr]
 
-        self._follow(call, view, place, show)
+        Running(self.session.router, call, view, place, show).follow()
         if view.problem is not None:
             if view.text:
                 view.stopped = True
@@ -182,24 +186,6 @@ class SmartRouterMagics(Magics):
         if given.explain:
             place.show(decision_table(view.reply.decision))
         return view.reply
-
-    def _run_arena(self, call: Arena) -> Battle | None:
-        view, place = BattleView(blind=call.blind), screen(self.session.shell)
-
-        def show(_event: Event | None) -> None:
-            if not call.route.dry_run:
-                place.update(view)
-
-        self._follow(call, view, place, show)
-        if view.problem is None and call.route.dry_run:
-            place.show(view.prices())
-            return None
-        if view.lanes:
-            place.update(view, final=True)
-        if view.problem is not None:
-            raise CellError(view.problem)
-        self.session.last_battle = view.battle
-        return view.battle
 
 
 def _check_variable(name: str | None) -> None:

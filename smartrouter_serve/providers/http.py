@@ -44,7 +44,7 @@ class Response:
 
 
 async def drain(body: AsyncIterator[bytes]) -> None:
-    """Read a body to its end, so that its connection can be used again; give up if it stays open."""
+    """Read a body to its end, so that its connection can be used again; soon give up."""
     with suppress(ProviderError, TimeoutError):
         async with asyncio.timeout(_FAREWELL):
             async for _ in body:
