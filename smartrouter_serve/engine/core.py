@@ -108,11 +108,12 @@ class Engine:
         fight = self._under_way.get(call.battle)
         labels = fight.labels if fight else await self._fought(call.battle)
         vote = replace(call, choice=chosen(labels, call.choice, ("tie", "none")))
+        told = {"battle": vote.battle, "winner": vote.choice, "contestants": labels}
         if fight is not None:
             fight.decide(vote)
-        else:
-            await self.ports.ledger.vote(vote.battle, vote.choice, vote.reason)
-        return {"battle": vote.battle, "winner": vote.choice, "contestants": labels}
+            return told
+        before = await self.ports.ledger.vote(vote.battle, vote.choice, vote.reason)
+        return told | {"replaced": before}
 
     async def _fought(self, run: str) -> list[str]:
         """The contestants of a battle that has ended."""

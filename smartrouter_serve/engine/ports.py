@@ -210,8 +210,8 @@ class Ledger(Protocol):
         """Read a battle back."""
         ...
 
-    async def vote(self, run: str, winner: str, reason: str) -> None:
-        """Keep a vote; a later vote on the same battle replaces it in the leaderboard."""
+    async def vote(self, run: str, winner: str, reason: str) -> str:
+        """Keep a vote; it replaces an earlier one on the battle, whose winner is answered."""
         ...
 
     async def leaderboard(self) -> list[dict[str, Any]]:

@@ -187,7 +187,10 @@ async def _why(_ports: Ports, runs: Runs, run: str = "") -> dict[str, Any]:
 async def _battle(ports: Ports, _runs: Runs, id: str) -> dict[str, Any]:  # noqa: A002 - the public argument
     fought = await ports.ledger.battle(id)
     if fought is None:
-        raise UsageError(f"There is no battle {id!r}.")
+        raise UsageError(
+            f"There is no battle {id!r}.",
+            "Its id stands under the battle's columns, and in Battle.id.",
+        )
     result: dict[str, Any] = encode(Finished(result=fought))["result"]
     return result
 

@@ -271,11 +271,18 @@ class SqliteLedger:
         data = await self._do(work)
         return None if data is None else decode(json.loads(data)).result
 
-    async def vote(self, run: str, winner: str, reason: str) -> None:
-        """Keep a vote; the last one on a battle counts."""
+    async def vote(self, run: str, winner: str, reason: str) -> str:
+        """Keep a vote; the last one on a battle counts. Answers the winner of the one before."""
         row = (self._clock.now(), run, winner, reason)
         insert = "INSERT INTO votes (at, battle, winner, reason) VALUES (?, ?, ?, ?)"
-        await self._do(lambda db: db.execute(insert, row))
+        before = "SELECT winner FROM votes WHERE battle = ? ORDER BY id DESC LIMIT 1"
+
+        def work(db: sqlite3.Connection) -> str:
+            found = db.execute(before, (run,)).fetchone()
+            db.execute(insert, row)
+            return str(found[0]) if found else ""
+
+        return await self._do(work)
 
     async def leaderboard(self) -> list[dict[str, Any]]:
         """Wins, losses, ties, battles and rating a model, best first."""

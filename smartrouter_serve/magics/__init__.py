@@ -61,7 +61,8 @@ def register(shell: Any) -> None:
     magics = SmartRouterMagics(shell)
     shell.register_magics(magics)
     shell.input_transformers_cleanup.append(ask_not_help)
-    undo = [install(shell, flags), _AsyncArena(shell).remove, magics.session.close]
+    undo = [install(shell, flags), _AsyncArena(shell).remove, magics.session.forget]
+    undo.append(magics.session.close)
     setattr(shell, _NAME, undo)
 
 

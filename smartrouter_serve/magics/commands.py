@@ -44,18 +44,38 @@ def why(session: Session, words: Sequence[str]) -> Bundle:
 
 def vote(session: Session, words: Sequence[str]) -> Bundle:
     """`vote RUN 1|2|…|tie|none [reason]`; RUN may be left out for the last battle."""
-    words = list(words)
-    last = session.last_battle.id if session.last_battle else ""
-    if last and words and (words[0].isdigit() or words[0] in ("tie", "none")):
-        words.insert(0, last)
+    run, choice, *reason = _named(session, words)
+    fought = session.router.query("battle", id=run)
+    labels = [contestant["label"] for contestant in fought["contestants"]]
+    for number, one in enumerate(fought["contestants"], 1):
+        if choice in (str(number), one["label"]) and one["reply"] is None:
+            raise UsageError(
+                f"{number} ({one['label']}) has no whole answer: {one['error']}",
+                f"Vote for another one, or write %smartrouter vote {run} none.",
+            )
+    told = session.router.vote(run, choice, " ".join(reason).strip("\"'"))
+    session.voted(run, told["winner"])
+    names = ", ".join(f"{n} was {label}" for n, label in enumerate(labels, 1))
+    before = told.get("replaced")
+    instead = f" in place of {before}" if before else ""
+    return line(f"Voted for {told['winner']}{instead}; it counts in %leaderboard. ({names})")
+
+
+def _named(session: Session, words: Sequence[str]) -> list[str]:
+    """The words of a vote with the run in front, which the last battle lends where it is missing.
+
+    Raises `UsageError` where no battle or no contestant is named.
+    """
+    words, last = list(words), session.last_battle
+    if last is not None and words and words[0] != last.id:
+        labels = {contestant.label for contestant in last.contestants}
+        if words[0].isdigit() or words[0] in {"tie", "none"} | labels:
+            words.insert(0, last.id)
     if len(words) < 2:
         raise UsageError(
             "A vote names a battle and a contestant.", "Write %smartrouter vote RUN 1 [reason]."
         )
-    run, choice, *reason = words
-    told = session.router.vote(run, choice, " ".join(reason).strip("\"'"))
-    names = ", ".join(f"{n} was {label}" for n, label in enumerate(told["contestants"], 1))
-    return line(f"Voted for {told['winner']}; thank you, it counts in %leaderboard. ({names})")
+    return words
 
 
 def budget(session: Session, _words: Sequence[str]) -> Bundle:

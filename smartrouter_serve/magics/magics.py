@@ -15,10 +15,11 @@ from smartrouter_serve.client import arena_call, route_call
 from smartrouter_serve.errors import UsageError
 from smartrouter_serve.magics import arguments as a
 from smartrouter_serve.magics import commands
+from smartrouter_serve.magics.ballot import Ballot
 from smartrouter_serve.magics.failure import CellError, readable
 from smartrouter_serve.magics.interpolate import interpolate
 from smartrouter_serve.magics.running import Running
-from smartrouter_serve.magics.screen import screen
+from smartrouter_serve.magics.screen import Page, screen
 from smartrouter_serve.magics.session import Session
 from smartrouter_serve.spans import seconds
 from smartrouter_serve.types import Reply
@@ -87,11 +88,11 @@ class SmartRouterMagics(Magics):
 
     async def arena_here(self, line: str, cell: str) -> None:
         """Run `%%arena` as an async cell, so that its buttons are heard while it runs."""
-        with readable(), self._battle(line, cell) as running:
+        with readable(), self._battle(line, cell, heard=True) as running:
             await running.follow_here()
 
     @contextmanager
-    def _battle(self, line: str, cell: str | None) -> Iterator[Running]:
+    def _battle(self, line: str, cell: str | None, *, heard: bool = False) -> Iterator[Running]:
         """A battle to follow; what comes after its end is drawn and stored on leaving."""
         given = a.parse(self.arena, line)
         _check_variable(given.output)
@@ -105,20 +106,25 @@ class SmartRouterMagics(Magics):
             notebook=self.session.notebook,
             **_options(given),
         )
-        view, place = BattleView(blind=call.blind), screen(self.session.shell)
+        place = screen(self.session.shell)
+        view = BattleView(blind=call.blind, brief=isinstance(place, Page))
+        ballot = Ballot(call.route.run, self.session, view, place, heard=heard)
 
-        def show(_event: Event | None) -> None:
+        def show(event: Event | None) -> None:
             if not call.route.dry_run:
                 place.update(view)
+                ballot.take(event)
 
-        yield Running(self.session.router, call, view, place, show)
-        if view.problem is None and call.route.dry_run:
-            place.show(view.prices())
-            return
-        if view.lanes:
-            place.update(view, final=True)
-        if view.problem is not None:
-            raise CellError(view.problem)
+        with ballot.closed_on_error():
+            yield Running(self.session.router, call, view, place, show)
+            if view.problem is None and call.route.dry_run:
+                place.show(view.prices())
+                return
+            if view.lanes:
+                place.update(view, final=True)
+            if view.problem is not None:
+                raise CellError(view.problem)
+            ballot.ended()
         self.session.last_battle = view.battle
         if given.output:
             self.session.shell.user_ns[given.output] = view.battle

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smartrouter_serve import config
 from smartrouter_serve.client import Router, SyncRouter
 from smartrouter_serve.types import Battle
+
+if TYPE_CHECKING:
+    from smartrouter_serve.magics.ballot import Ballot
+
+_SHOWN = 50
+"""Battles whose buttons are kept."""
 
 
 class Session:
@@ -15,6 +21,7 @@ class Session:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.last_battle: Battle | None = None
+        self._ballots: dict[str, Ballot] = {}
         self._router: Router | None = None
         self._built_from: tuple[Any, ...] = ()
 
@@ -32,6 +39,22 @@ class Session:
         router, self._router = self._router, None
         if router is not None:
             router.sync.close()
+
+    def remember(self, run: str, ballot: Ballot) -> None:
+        """Remember a battle that a cell shows; of many, the last ones."""
+        self._ballots[run] = ballot
+        while len(self._ballots) > _SHOWN:
+            self._ballots.pop(next(iter(self._ballots))).close()
+
+    def voted(self, run: str, choice: str) -> None:
+        """Redraw a battle with its winner, where a cell of this kernel shows it."""
+        if run in self._ballots:
+            self._ballots[run].voted(choice)
+
+    def forget(self) -> None:
+        """Take all buttons away."""
+        while self._ballots:
+            self._ballots.popitem()[1].close()
 
     @property
     def notebook(self) -> str:

@@ -10,18 +10,16 @@ from smartrouter_serve.errors import Problem
 from smartrouter_serve.money import show
 from smartrouter_serve.types import Battle
 from smartrouter_serve.widgets.bundle import Bundle, heading, line, table
+from smartrouter_serve.widgets.contestant import Column
 from smartrouter_serve.widgets.markdown import to_html
-from smartrouter_serve.widgets.reply import ReplyView, seconds
+from smartrouter_serve.widgets.reply import ReplyView
 from smartrouter_serve.widgets.terminal import clean
 
-_GRID = (
-    "display: grid; gap: 10px; "
-    "grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr))"
-)
-_COLUMN = (
-    "border: 1px solid var(--jp-border-color2, #9e9e9e); border-radius: 4px; padding: 6px 10px; "
-    "overflow: auto"
-)
+_GRID = "display:grid;gap:10px;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr))"
+_PLAIN = 6_000
+"""Characters of all answers in the plain form of a saved battle, whose page form has them whole."""
+WORDS = ("tie", "none")
+"""What can be voted for besides a contestant."""
 
 
 @dataclass(slots=True)
@@ -30,6 +28,8 @@ class BattleView:
 
     blind: bool = False
     """Hide the names, and what would tell them, until the vote."""
+    brief: bool = False
+    """Shorten the answers in the plain form."""
     lanes: dict[str, ReplyView] = field(default_factory=dict)
     text: str = ""
     """The converged answer, where it is written anew."""
@@ -38,12 +38,17 @@ class BattleView:
     problem: Problem | None = None
     """Why the whole battle failed."""
     stopped: bool = False
+    voted: str = ""
+    """The label that the person voted for, or one of `WORDS`."""
+    _columns: dict[str, Column] = field(default_factory=dict)
+    _answer: tuple[str, Bundle] = ("", Bundle("", ""))
+    """The converged answer as it was drawn last."""
 
     def apply(self, event: Event) -> None:
         """Take in one event of any lane."""
         if event.lane:
             self.state = ""
-            self.lanes.setdefault(event.lane, ReplyView(lane=event.lane)).apply(event)
+            self._column(event.lane).apply(event)
         elif isinstance(event, TextDelta):
             self.text += event.text
         elif isinstance(event, Waiting):
@@ -51,25 +56,56 @@ class BattleView:
         elif isinstance(event, Finished) and isinstance(event.result, Battle):
             self.battle, self.state = event.result, ""
         elif isinstance(event, Failed):
-            self.problem = event.problem
+            self.problem, self.state = event.problem, ""
 
     def stop(self) -> None:
         """Mark what still runs as stopped."""
         self.stopped, self.state = True, ""
-        for lane in self.lanes.values():
-            if not lane.done:
-                lane.stop()
+        for column in self._columns.values():
+            if not column.reply.done:
+                column.stop()
+
+    def vote(self, choice: str) -> None:
+        """Mark the winner by the person's vote, and tell the names."""
+        self.voted = choice
+
+    @property
+    def contestants(self) -> list[Column]:
+        """The columns as votes number them: in the order of the battle, once that is known."""
+        if self.battle is None:
+            return list(self._columns.values())
+        return [self._column(contestant.label) for contestant in self.battle.contestants]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.battle is not None or self.stopped or self.problem is not None
+
+    def _column(self, label: str) -> Column:
+        if label not in self._columns:
+            lane = self.lanes[label] = ReplyView(lane=label)
+            self._columns[label] = Column(lane)
+        return self._columns[label]
+
+    def progress(self) -> str:
+        """How far the battle is, in one short line."""
+        columns = self.contestants
+        done = sum(column.reply.done for column in columns)
+        failed = sum(column.failed for column in columns)
+        return f"{done} of {len(columns)} done" + (f", {failed} failed" if failed else "")
 
     def estimate(self) -> str:
         """What the decisions expect the contestants to cost together."""
-        known = [
-            row.cost_nanos
+        rows = [
+            lane.decision.candidate(lane.decision.model)
             for lane in self.lanes.values()
-            if lane.decision and (row := lane.decision.candidate(lane.decision.model))
+            if lane.decision
         ]
-        costs = [cost for cost in known if cost is not None]
-        tail = "" if len(costs) == len(known) else ", and one price is unknown"
-        return f"expected to cost about {show(sum(costs))} together{tail}"
+        costs = [row.cost_nanos for row in rows if row and row.cost_nanos is not None]
+        mosts = [row.cost_p90_nanos for row in rows if row and row.cost_p90_nanos is not None]
+        most = f" ({show(sum(mosts))} if all are long)" if sum(mosts) > sum(costs) else ""
+        tail = "" if len(costs) == len(rows) else ", and one price is unknown"
+        return f"expected to cost about {show(sum(costs))} together{most}{tail}"
 
     def prices(self) -> Bundle:
         """Before anything is spent: every contestant's expected cost and time."""
@@ -84,73 +120,74 @@ class BattleView:
         columns = ("contestant", "quality", "cost", "cost p90", "time")
         return table(columns, rows) + line(self.estimate())
 
-    def name(self, number: int, label: str) -> str:
-        """What a contestant is called; nameless in a blind battle until it was voted on."""
-        return f"{number}" if self.blind else f"{number}  {label}"
-
     def draw(self) -> Bundle:
         """All of it, as it stands."""
-        columns = [self._column(n, lane) for n, lane in enumerate(self._in_order(), 1)]
-        grid = "".join(column.html for column in columns)
-        shown = Bundle(
-            f'<div style="{_GRID}">{grid}</div>', "\n\n".join(column.text for column in columns)
-        )
+        shown = self._grid()
         if self.battle is not None:
             shown += self._verdict(self.battle)
         elif self.text:
-            shown += Bundle(to_html(self.text), clean(self.text))
-        if self.battle is None and self.lanes:
-            shown += line(self.estimate())
-        if self.state:
-            shown += line(f"{self.state} …")
+            shown += self._one_answer(self.text)
+        if not self.over:
+            waits = [f"{self.state} …"] if self.state else []
+            lanes = [self.progress(), self.estimate()] if self.lanes else []
+            shown += line(" · ".join([*waits, *lanes]))
         if self.stopped:
             shown += line("stopped; what was used up to then is in %costs")
-        done = self.battle is not None or self.stopped
-        return (
-            shown if done else Bundle(f'<div class="mathjax_ignore">{shown.html}</div>', shown.text)
+        # MathJax is slow enough to build up a backlog: it works on the last drawing only.
+        html = shown.html if self.over else f'<div class="mathjax_ignore">{shown.html}</div>'
+        return Bundle(html, shown.text)
+
+    def _grid(self) -> Bundle:
+        columns = self.contestants
+        winner = self.voted or (self.battle.winner if self.battle else "")
+        hidden = self.blind and not self.voted
+        length = _PLAIN // max(1, len(columns)) if self.brief else None
+        drawn = [
+            column.draw(
+                number,
+                hidden=hidden,
+                won=not hidden and column.reply.lane == winner,
+                length=length,
+            )
+            for number, column in enumerate(columns, 1)
+        ]
+        grid = "".join(column.html for column in drawn)
+        return Bundle(
+            f'<div style="{_GRID}">{grid}</div>', "\n\n".join(column.text for column in drawn)
         )
 
-    def _in_order(self) -> list[ReplyView]:
-        """The lanes as votes number them: in the order of the battle, once that is known."""
-        if self.battle is None:
-            return list(self.lanes.values())
-        labels = [contestant.label for contestant in self.battle.contestants]
-        return [self.lanes.setdefault(label, ReplyView(lane=label)) for label in labels]
-
-    def _column(self, number: int, lane: ReplyView) -> Bundle:
-        label = lane.lane
-        won = " ★" if self.battle and self.battle.winner == label and not self.blind else ""
-        head = heading(self.name(number, label) + won)
-        body = lane.body()
-        foot = line(self._foot(lane))
-        html = f'<div style="{_COLUMN}">{head.html}{body.html}{foot.html}</div>'
-        return Bundle(html, f"[{head.text}]\n{body.text}\n{foot.text}")
-
-    def _foot(self, lane: ReplyView) -> str:
-        if lane.problem is not None:
-            return "failed" if self.blind else f"failed: {lane.problem.message}"
-        if lane.reply is None:
-            state = "answering" if self.blind else lane.state or "answering"
-            return "stopped" if lane.stopped else f"{state} …"
-        reply = lane.reply
-        cost = "price unknown" if reply.cost is None else show(reply.cost)
-        if self.blind:
-            return f"{reply.usage.output_tokens:,} tokens"
-        first = "" if reply.first_token is None else f"first {seconds(reply.first_token)} · "
-        cached = "cached · " if reply.cached else ""
-        tokens = f"{reply.usage.output_tokens:,} tokens"
-        return f"{cached}{first}{seconds(reply.latency)} · {tokens} · {cost}"
+    def _one_answer(self, text: str) -> Bundle:
+        if self._answer[0] != text:
+            self._answer = text, Bundle(to_html(text), clean(text))
+        return self._answer[1]
 
     def _verdict(self, battle: Battle) -> Bundle:
         shown = Bundle("", "")
-        if battle.reply is not None and not battle.winner:
-            shown += heading("The one answer")
-            shown += Bundle(to_html(battle.reply.text), clean(battle.reply.text))
+        if battle.reply is not None and not battle.winner and not self.voted:
+            shown += heading("The one answer") + self._one_answer(battle.reply.text)
         cost = "price unknown" if battle.cost is None else show(battle.cost)
-        said = f"{battle.verdict} · " if battle.verdict and not self.blind else ""
-        shown += line(f"{said}cost of the battle: {cost}")
+        said = [self._said(battle), f"cost of the battle: {cost}", self.spared()]
+        shown += line(" · ".join(part for part in said if part))
         numbers = "|".join(str(n) for n in range(1, len(battle.contestants) + 1))
         command = f"%smartrouter vote {battle.id} {numbers}|tie|none"
+        ask = "To change the vote:" if self.voted else "Which is best?"
         return shown + Bundle(
-            f"<div>Which is best? <code>{escape(command)}</code></div>", f"Vote: {command}"
+            f"<div>{ask} <code>{escape(command)}</code></div>",
+            f"{'Change the vote' if self.voted else 'Vote'}: {command}",
         )
+
+    def _said(self, battle: Battle) -> str:
+        if self.voted:
+            return f"your vote: {self.called(self.voted)}"
+        return "" if self.blind else battle.verdict
+
+    def called(self, choice: str) -> str:
+        """A contestant with its number, or the word itself."""
+        labels = [column.reply.lane for column in self.contestants]
+        return f"{labels.index(choice) + 1}  {choice}" if choice in labels else choice
+
+    def spared(self) -> str:
+        """What was saved by stopping contestants early; empty where nothing was."""
+        stopped = [column for column in self.contestants if column.stopped]
+        saved = sum(column.spared_nanos for column in stopped)
+        return f"stopping {len(stopped)} early saved about {show(saved)}" if saved else ""

@@ -29,6 +29,8 @@ class Upstream:
     base_url: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    goes_on: threading.Event = field(default_factory=threading.Event)
+    """Lets the waiting model of `WAIT FOR 2`, the large one, end its answer."""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """`WAIT`: a piece, then nothing until cancelled; `SAY x`: x; else `Fine.`; `one`: 401."""
@@ -51,7 +53,8 @@ class Upstream:
     async def _stream(self, response: web.StreamResponse, model: str, prompt: str) -> None:
         if "WAIT" in prompt:
             await self._send(response, content=FIRST)
-            while True:  # a dropped connection is noticed by writing
+            held = "WAIT FOR 2" not in prompt or model != "large"
+            while held or not self.goes_on.is_set():  # a dropped connection is noticed by writing
                 await response.write(b": still here\n\n")
                 await asyncio.sleep(0.02)
         text = f"{prompt.partition('SAY ')[2] or 'Fine.'}"

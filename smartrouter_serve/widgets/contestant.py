@@ -1,0 +1,170 @@
+"""One contestant's column of a battle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html import escape
+
+from smartrouter_serve.calls import Decided, Event, Failed, ReasoningDelta, TextDelta
+from smartrouter_serve.money import show
+from smartrouter_serve.types import Reply
+from smartrouter_serve.widgets.bundle import Bundle, heading, line
+from smartrouter_serve.widgets.reply import ReplyView, seconds
+from smartrouter_serve.widgets.terminal import clean
+
+_BOX = "border:{}px solid var(--jp-border-color2,#9e9e9e);border-radius:4px;padding:6px 10px"
+_ANSWER = "max-height:28em;overflow:auto"
+_END_FIRST = "display:flex;flex-direction:column-reverse"
+"""Keeps a box that is drawn anew scrolled to its end."""
+_CHARACTERS = 4
+"""Of a text, to a token, where nobody counted."""
+
+
+@dataclass(slots=True)
+class Column:
+    """A contestant under way: apply its events, then draw; what has not changed is not redrawn."""
+
+    reply: ReplyView
+    clock: Callable[[], float] = time.monotonic
+    used_nanos: int | None = None
+    """What it had used when it was stopped or failed."""
+    _asked: float = field(init=False)
+    _first: float | None = field(default=None, init=False)
+    _latest: float = field(default=0.0, init=False)
+    _version: int = field(default=0, init=False)
+    _drawn: tuple[tuple[object, ...], Bundle] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._asked = self.clock()
+
+    def apply(self, event: Event) -> None:
+        """Take in one event of the lane."""
+        self._version += 1
+        self.reply.apply(event)
+        if isinstance(event, TextDelta | ReasoningDelta):
+            self._latest = self.clock()
+            self._first = self._latest if self._first is None else self._first
+        elif isinstance(event, Decided):
+            self._asked = self.clock()
+        elif isinstance(event, Failed):
+            self.used_nanos = event.cost_nanos
+
+    def stop(self) -> None:
+        """Mark it as stopped with its battle."""
+        self._version += 1
+        self.reply.stop()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the person ended it before its end."""
+        problem = self.reply.problem
+        return self.reply.stopped or (problem is not None and problem.kind == "Stopped")
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without an answer, and not by the person's will."""
+        return self.reply.problem is not None and not self.stopped
+
+    @property
+    def expected_nanos(self) -> int | None:
+        """What the decision expects it to cost."""
+        decision = self.reply.decision
+        row = decision.candidate(decision.model) if decision else None
+        return row.cost_nanos if row else None
+
+    @property
+    def spared_nanos(self) -> int:
+        """What stopping it has saved, as far as that can be told."""
+        if not self.stopped or self.expected_nanos is None or self.used_nanos is None:
+            return 0
+        return max(0, self.expected_nanos - self.used_nanos)
+
+    def draw(self, number: int, *, hidden: bool, won: bool, length: int | None = None) -> Bundle:
+        """The column; `hidden` says nothing that would tell who it is.
+
+        On a terminal it holds the first `length` characters of the answer.
+        """
+        key = (self._version, number, hidden, won, length)
+        if self._drawn is None or self._drawn[0] != key:
+            self._drawn = key, self._draw(number, hidden=hidden, won=won, length=length)
+        return self._drawn[1]
+
+    def _draw(self, number: int, *, hidden: bool, won: bool, length: int | None) -> Bundle:
+        name = f"{number}" if hidden else f"{number}  {clean(self.reply.lane)}"
+        head = heading(name + (" ★ winner" if won else "")) + line(self.state(hidden=hidden))
+        thought = Bundle("", "") if hidden or not self.reply.done else self.reply.thinking()
+        foot = Bundle("", "") if hidden else line(self.figures())
+        body = self.reply.body()
+        style = _ANSWER if self.reply.done else f"{_ANSWER};{_END_FIRST}"
+        html = (
+            f'<div role="region" aria-label="Contestant {escape(name)}" '
+            f'style="{_BOX.format(3 if won else 1)}">{head.html}{thought.html}'
+            f'<div role="group" aria-label="Answer {number}" tabindex="0" style="{style}">'
+            f"<div>{body.html}</div></div>{foot.html}</div>"
+        )
+        title, _, state = head.text.partition("\n")
+        parts = (f"[{title}]", state, thought.text, _cut(body.text, length), foot.text)
+        return Bundle(html, "\n".join(part for part in parts if part))
+
+    def state(self, *, hidden: bool = False) -> str:
+        """How far it is, in a few words."""
+        reply = self.reply
+        if self.stopped:
+            return "stopped"
+        if reply.problem is not None:
+            said = "the vote tells why" if hidden else reply.problem.message
+            return f"failed: {said}"
+        if reply.done:
+            return "done"
+        return f"{'answering' if hidden or not reply.state else reply.state} …"
+
+    def figures(self) -> str:
+        """First token, time, speed, tokens and cost: exact at the end, estimated before."""
+        if self.reply.reply is not None:
+            return _exact(self.reply.reply)
+        parts = []
+        if self._first is not None:
+            tokens = (len(self.reply.text) + len(self.reply.reasoning)) / _CHARACTERS
+            parts.append(f"first {seconds(self._first - self._asked)}")
+            if self._latest > self._first:
+                parts.append(f"about {tokens / (self._latest - self._first):.0f} tokens/s")
+        cost = self.used_nanos if self.reply.done else self._so_far()
+        if cost is not None:
+            parts.append(show(cost) if self.reply.done else f"about {show(cost)}")
+        return " · ".join(parts)
+
+    def _so_far(self) -> int | None:
+        """What it has cost up to now, by the length of its text.
+
+        The decision's two estimates, median and p90, are two points of the line of its price.
+        """
+        decision = self.reply.decision
+        row = decision.candidate(decision.model) if decision else None
+        if decision is None or row is None or row.cost_nanos is None or row.cost_p90_nanos is None:
+            return None
+        tokens = (len(self.reply.text) + len(self.reply.reasoning)) / _CHARACTERS
+        more = decision.output_tokens_p90 - decision.output_tokens
+        each = (row.cost_p90_nanos - row.cost_nanos) / more if more > 0 else 0
+        return max(0, round(row.cost_nanos + (tokens - decision.output_tokens) * each))
+
+
+def _exact(reply: Reply) -> str:
+    usage, first = reply.usage, reply.first_token or 0.0
+    speed = usage.output_tokens / (reply.latency - first) if reply.latency > first else None
+    parts = [
+        "cached" if reply.cached else "",
+        "" if reply.first_token is None or reply.cached else f"first {seconds(first)}",
+        "" if reply.cached else seconds(reply.latency),
+        "" if speed is None or reply.cached else f"{speed:,.0f} tokens/s",
+        f"{usage.output_tokens:,} tokens",
+        "price unknown" if reply.cost is None else show(reply.cost),
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _cut(text: str, length: int | None) -> str:
+    if length is None or len(text) <= length:
+        return text
+    return f"{text[:length]} … ({len(text) - length:,} more characters)"
