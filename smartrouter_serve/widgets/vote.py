@@ -55,13 +55,11 @@ class VoteBox:
         ]
         self._stops = [stopping(n) for n in numbers]
         row = w.Layout(flex_flow="row wrap", align_items="center")
-        self._box = w.VBox(
-            [
-                self._status,
-                w.HBox([*self._numbers, *self._words, self._key], layout=row),
-                w.HBox(self._stops, layout=row),
-            ]
-        )
+        self._rows = [
+            w.HBox([*self._numbers, *self._words, self._key], layout=row),
+            w.HBox(self._stops, layout=row),
+        ]
+        self._box = w.VBox([self._status, *self._rows])
         self._said = ""
 
     def mime(self) -> dict[str, Any]:
@@ -94,11 +92,12 @@ class VoteBox:
 
     def close(self) -> None:
         """Close every widget; its view must have left the page before."""
-        for part in [self._key, *self._numbers, *self._words, *self._stops]:
-            part.close()
-        for child in self._box.children:
-            child.close()
-        self._box.close()
+        rows = [child for row in self._rows for child in row.children]
+        parts = [*rows, *self._rows, self._status, self._box]
+        # Layouts and styles are models of their own, shared between the buttons.
+        shared = {id(m): m for p in parts for m in (p.layout, getattr(p, "style", None)) if m}
+        for model in [*parts, *shared.values()]:
+            model.close()
 
     def _pressed(self, change: dict[str, Any]) -> None:
         key = str(change["new"]).strip().lower()[-1:]

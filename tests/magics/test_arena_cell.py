@@ -36,9 +36,9 @@ class Page:
         if message["msg_type"] == "comm_open":
             self.widgets[comm] = dict(content["data"]["state"])
         elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "update":
-            self.widgets[comm].update(content["data"]["state"])
+            self.widgets.setdefault(comm, {}).update(content["data"]["state"])
         elif message["msg_type"] == "comm_close":
-            self.widgets.pop(comm)
+            self.widgets.pop(comm, None)
         elif message["msg_type"] in ("display_data", "update_display_data"):
             self.output.take(message)
         elif message["parent_header"].get("msg_id") == self.ident:
@@ -92,6 +92,7 @@ class Page:
 @pytest.fixture
 def page(book) -> Page:
     """A front end before the module's kernel."""
+    book.upstream.goes_on.clear()
     return Page(book)
 
 
@@ -101,8 +102,7 @@ def test_a_click_in_mid_battle_ends_it(page):
     page.until(lambda: page.shows(FIRST.strip()) and "2" in page.buttons())
     assert page.buttons() == ["1", "2", "Tie", "None", "Stop 1", "Stop 2"]
     page.book.upstream.cancelled.clear()
-    page.book.upstream.goes_on.clear()
-    page.click("2").until(lambda: page.book.upstream.cancelled.is_set())
+    page.click("2").until(page.book.upstream.cancelled.is_set)
     assert not page.over, "the one that was voted for goes on"
     page.book.upstream.goes_on.set()
     page.finish()
@@ -124,7 +124,6 @@ def test_stop_ends_one_and_lets_the_other_go_on(page):
     page.start("%%arena --no-cache -m lab/small,lab/large -o battle\nWAIT FOR 2")
     page.until(lambda: page.shows(FIRST.strip()) and "Stop 1" in page.buttons())
     page.book.upstream.cancelled.clear()
-    page.book.upstream.goes_on.clear()
     page.click("Stop 1").until(lambda: "Stop 1" not in page.buttons())
     assert page.book.upstream.cancelled.wait(10)
     assert page.buttons() == ["2", "Tie", "None", "Stop 2"]
