@@ -14,7 +14,8 @@ from smartrouter_serve.widgets.bundle import Bundle, heading, line
 from smartrouter_serve.widgets.reply import ReplyView, seconds
 from smartrouter_serve.widgets.terminal import clean
 
-_BOX = "border:{}px solid var(--jp-border-color2,#9e9e9e);border-radius:4px;padding:6px 10px"
+_BOX = "border:{}px solid gray;padding:6px 10px"
+"""Short, like all of the styles here: a saved battle has them once a column."""
 _ANSWER = "max-height:28em;overflow:auto"
 _END_FIRST = "display:flex;flex-direction:column-reverse"
 """Keeps a box that is drawn anew scrolled to its end."""
@@ -93,20 +94,22 @@ class Column:
 
     def _draw(self, number: int, *, hidden: bool, won: bool, length: int | None) -> Bundle:
         name = f"{number}" if hidden else f"{number}  {clean(self.reply.lane)}"
-        head = heading(name + (" ★ winner" if won else "")) + line(self.state(hidden=hidden))
+        head = heading(name + (" ★ winner" if won else ""))
+        parts = [self.state(hidden=hidden), "" if hidden else self.figures()]
+        facts = line(" · ".join(part for part in parts if part))
         thought = Bundle("", "") if hidden or not self.reply.done else self.reply.thinking()
-        foot = Bundle("", "") if hidden else line(self.figures())
         body = self.reply.body()
-        style = _ANSWER if self.reply.done else f"{_ANSWER};{_END_FIRST}"
+        style, inside = _ANSWER, body.html
+        if not self.reply.done:
+            style, inside = f"{_ANSWER};{_END_FIRST}", f"<div>{body.html}</div>"
         html = (
             f'<div role="region" aria-label="Contestant {escape(name)}" '
-            f'style="{_BOX.format(3 if won else 1)}">{head.html}{thought.html}'
+            f'style="{_BOX.format(3 if won else 1)}">{head.html}{facts.html}{thought.html}'
             f'<div role="group" aria-label="Answer {number}" tabindex="0" style="{style}">'
-            f"<div>{body.html}</div></div>{foot.html}</div>"
+            f"{inside}</div></div>"
         )
-        title, _, state = head.text.partition("\n")
-        parts = (f"[{title}]", state, thought.text, _cut(body.text, length), foot.text)
-        return Bundle(html, "\n".join(part for part in parts if part))
+        text = (f"[{head.text}]", facts.text, thought.text, _cut(body.text, length))
+        return Bundle(html, "\n".join(part for part in text if part))
 
     def state(self, *, hidden: bool = False) -> str:
         """How far it is, in a few words."""

@@ -129,7 +129,7 @@ def test_stop_ends_one_and_lets_the_other_go_on(page):
     assert page.buttons() == ["2", "Tie", "None", "Stop 2"]
     page.book.upstream.goes_on.set()
     page.finish()
-    assert "[1  lab/small]\nstopped" in page.output.plain
+    assert "[1  lab/small]\nstopped · first" in page.output.plain
     assert "Which is best?" in page.output.html
     page.click("2").until(lambda: page.widgets == {})
     assert "[2  lab/large ★ winner]" in page.output.plain
@@ -193,7 +193,7 @@ def test_an_interrupt_leaves_no_buttons(page):
     assert "stopped" in page.output.block
     assert "Traceback" not in page.output.block
     assert FIRST.strip() in page.output.plain
-    assert page.output.plain.count("\nstopped\n") == 2
+    assert page.output.plain.count("\nstopped · first") == 2
     assert page.widgets == {}
     assert all(VIEW not in data for data in page.output.shown.values())
     assert page.book.upstream.cancelled.wait(10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -123,9 +122,9 @@ def test_the_figures_grow_by_the_text_and_are_exact_at_the_end():
         now[0] += later
         column.apply(TextDelta(lane="lab/m1", text=text))
     # 100 tokens at 5 micro-dollars and 100 micro-dollars for the prompt.
-    assert column.figures() == "first 0.50 s · about 50 tokens/s · about $0.0006"
+    assert column.figures() == "first 0.50 s · about 50 tokens/s · about $0.00060"
     column.apply(Finished(lane="lab/m1", result=reply("lab/m1")))
-    assert column.figures() == "first 0.50 s · 2.50 s · 60 tokens/s · 120 tokens · $0.0007"
+    assert column.figures() == "first 0.50 s · 2.50 s · 60 tokens/s · 120 tokens · $0.00070"
 
 
 def test_only_the_columns_that_changed_are_drawn_anew():
@@ -176,7 +175,7 @@ def test_a_blind_battle_tells_nothing_that_would_tell_who():
     view.apply(Failed(lane="lab/m2", problem=Problem(kind="AuthError", message="lab/m2: no key")))
     finished(view)
     drawn = view.draw()
-    for told in ("lab/", "thought", "tokens", "0.50 s", "$0.0007"):
+    for told in ("lab/", "thought", "tokens", "0.50 s", "$0.00070"):
         assert told not in drawn.text + drawn.html
     view.vote("lab/m1")
     drawn = view.draw()
@@ -196,11 +195,11 @@ def test_names_and_errors_are_not_markup():
 def test_ten_battles_of_eight_stay_under_300_kilobytes():
     """Answers of 2 kB each, page form and plain form together; the page has all of each answer."""
     view = begun(8, brief=True)
-    text = "Words of an answer that goes on, with **bold** ones.\n\n" * 38
+    text = ("Words of an answer that goes on, with **bold** ones. " * 4 + "\n\n") * 10
     for name in names(8):
         view.apply(Finished(lane=name, result=reply(name, text=text)))
     drawn = finished(view).draw()
-    assert drawn.html.count("goes on") == 8 * 38
+    assert drawn.html.count("goes on") == 8 * 40
     assert 10 * (len(drawn.html) + len(drawn.text)) < 300_000
 
 
