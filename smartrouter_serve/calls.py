@@ -94,6 +94,7 @@ class Query:
         "models",
         "groups",
         "usage",
+        "spending",
         "budgets",
         "unconfirmed",
         "leaderboard",

@@ -7,12 +7,24 @@ from collections.abc import Callable, Sequence
 from smartrouter_serve.calls import Decided, decode
 from smartrouter_serve.errors import UsageError, did_you_mean
 from smartrouter_serve.magics.session import Session
-from smartrouter_serve.widgets.bundle import Bundle, heading, line, table
+from smartrouter_serve.widgets.bundle import Bundle, heading, line, table, to_paste
 from smartrouter_serve.widgets.tables import (
     budgets_table,
     decision_table,
     models_table,
     status_table,
+)
+
+_FIRST_STEPS = (
+    "!smartrouter local pull smollm2",
+    'import os, getpass; os.environ["OPENROUTER_API_KEY"] = getpass.getpass("OpenRouter key: ")',
+)
+"""The two ways to a model: 98 MB and no key, or a key that the saved notebook does not show."""
+_NEXT_STEPS = (
+    "%route What is the capital of France?",
+    "%arena -g local What is the capital of France?",
+    "%costs --since 7d",
+    "%smartrouter help",
 )
 
 
@@ -21,12 +33,22 @@ def status(session: Session, _words: Sequence[str]) -> Bundle:
     told = session.router.query("status")
     shown = status_table(told)
     if not any(provider["ready"] for provider in told["providers"]):
-        shown += line(
-            "No model can be called yet. Paste one of: `!smartrouter local pull smollm2` (98 MB, "
-            "no key), `!smartrouter keys set openrouter`."
-        )
-        return shown
-    return shown + line("Try %%route, %%arena -g local, %costs, %smartrouter why.")
+        shown += line("No model can be called yet. Paste one of these two lines:")
+        return shown + to_paste(_FIRST_STEPS)
+    names = [row["name"] for row in session.router.query("sessions")]
+    if names:
+        shown += line(f"Sessions: {', '.join(names)}")
+    shown += _last(session) + line("Try next:")
+    return shown + to_paste(_NEXT_STEPS)
+
+
+def _last(session: Session) -> Bundle:
+    """The last decision of this process, if there was one."""
+    try:
+        told = session.router.query("why")
+    except UsageError:
+        return Bundle("", "")
+    return line(f"Last decision: {told['decision']['reason']}")
 
 
 def models(session: Session, words: Sequence[str]) -> Bundle:
