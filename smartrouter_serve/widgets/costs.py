@@ -30,6 +30,7 @@ _COLUMNS = 90
 """The most columns of the picture."""
 _PLAIN_WIDTH = 72
 """Of the text form where no terminal says how wide it is."""
+_CELL = "text-align: left; white-space: nowrap; font-weight: normal"
 _MONEY = ("cost", "baseline_cost", "saved", "unconfirmed")
 _FIELDS = (
     *("calls", "failed", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
@@ -199,8 +200,13 @@ def _facts(sums: Spending, baseline: str) -> tuple[str, str]:
     if worst < 0:
         saved += f"; {show(-worst)} dearer on {bad.name}"
     if sums.uncompared:
-        saved += f"; unknown for {sums.uncompared:,} calls"
+        saved += f"; unknown for {_counted(sums.uncompared)}"
     return spent, saved
+
+
+def _counted(calls: int) -> str:
+    """`1 call`, `1,200 calls`."""
+    return f"{calls:,} call{'' if calls == 1 else 's'}"
 
 
 def _share_caption(sums: Spending) -> str:
@@ -213,7 +219,7 @@ def _shares(sums: Spending) -> list[tuple[str, float, str]]:
         (
             origin,
             sums.share(origin),
-            f"{sums.share(origin):.0%} · {show(spent)} · {sums.calls[origin]:,} calls",
+            f"{sums.share(origin):.0%} · {show(spent)} · {_counted(sums.calls[origin])}",
         )
         for origin, spent in sums.spent.items()
     ]
@@ -249,8 +255,9 @@ def _legend(sums: Spending) -> str:
         patch = chart.image(chart.swatch(origin), "")
         told = f"{name} models: {words}"
         strip = chart.image(chart.bar(caption, told, origin, share), told)
-        cell = '<td style="text-align: left">'
-        rows.append(f"<tr>{cell}{patch} {name}</td>{cell}{strip}</td>{cell}{words}</td></tr>")
+        named = f'<th scope="row" style="{_CELL}">{patch} {name}</th>'
+        figures = "".join(f'<td style="{_CELL}">{part}</td>' for part in (strip, words))
+        rows.append(f"<tr>{named}{figures}</tr>")
     return f"{line(caption).html}<table>{''.join(rows)}</table>"
 
 
@@ -264,7 +271,7 @@ def _plain(sums: Spending, baseline: str, width: int | None, room: int) -> str:
             chart.spark([bucket.total for bucket in sums.buckets]).rstrip(),
             fitted(line(saved), width).text,
             chart.spark([bucket.saved for bucket in sums.buckets]).rstrip(),
-            f"{sums.buckets[0].first} … {sums.buckets[-1].last}",
+            fitted(line(f"{sums.buckets[0].first} … {sums.buckets[-1].last}"), width).text,
         ]
         text = "\n".join(part for part in parts if part) + "\n"
     strip = min(20, room // 6)

@@ -95,7 +95,7 @@ def usage_rows(rows: Rows, by: str, width: int | None = None) -> Bundle:
     """The groups, and what is not certain; the text leaves columns out that `width` cannot hold."""
     shown = [
         (
-            row["key"] or "–",
+            " ".join(row["key"].split()) or "–",
             row["calls"],
             row["failed"],
             f"{row['input_tokens']:,} → {row['output_tokens']:,}",
