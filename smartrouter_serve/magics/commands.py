@@ -20,12 +20,7 @@ _FIRST_STEPS = (
     'import os, getpass; os.environ["OPENROUTER_API_KEY"] = getpass.getpass("OpenRouter key: ")',
 )
 """The two ways to a model: 98 MB and no key, or a key that the saved notebook does not show."""
-_NEXT_STEPS = (
-    "%route What is the capital of France?",
-    "%arena -g local What is the capital of France?",
-    "%costs --since 7d",
-    "%smartrouter help",
-)
+_QUESTION = "What is the capital of France?"
 
 
 def status(session: Session, _words: Sequence[str]) -> Bundle:
@@ -38,8 +33,14 @@ def status(session: Session, _words: Sequence[str]) -> Bundle:
     names = [row["name"] for row in session.router.query("sessions")]
     if names:
         shown += line(f"Sessions: {', '.join(names)}")
-    shown += _last(session) + line("Try next:")
-    return shown + to_paste(_NEXT_STEPS)
+    return shown + _last(session) + line("Try next:") + to_paste(_next_steps(session))
+
+
+def _next_steps(session: Session) -> list[str]:
+    """Lines that work as they are: a battle only where two models can be called."""
+    ready = [row["id"] for row in session.router.query("models") if not row["ready"]]
+    battle = [f"%arena -m {','.join(ready[:2])} {_QUESTION}"] if len(ready) > 1 else []
+    return [f"%route {_QUESTION}", *battle, "%costs --since 7d", "%smartrouter help"]
 
 
 def _last(session: Session) -> Bundle:

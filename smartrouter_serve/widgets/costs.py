@@ -150,7 +150,7 @@ class Costs:
 
         Raises `UsageError` where the file is something else, or cannot be written.
         """
-        path = path.expanduser()
+        path = path.expanduser().absolute()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow((self.by, *_HEADER))

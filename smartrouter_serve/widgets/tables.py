@@ -204,6 +204,6 @@ def _budget_bars(rows: Rows) -> Bundle:
         share = float(max(left, Decimal(0)) / limit) if limit else 0.0
         window = "" if row["window"] == "total" else f" a {row['window']}"
         bar = blocks(share, _BUDGET_BAR).replace(" ", "·")
-        told = f"{share:.0%} left: {show(left)} of {show(limit)}{window}"
+        told = f"{int(share * 100)}% left: {show(left)} of {show(limit)}{window}"
         shown.append((row["name"], bar, told + ("" if row["hard"] else ", soft")))
     return table(("budget", "left", ""), shown)

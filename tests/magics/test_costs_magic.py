@@ -7,9 +7,11 @@ import os
 import re
 import subprocess
 import sys
-from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 
 from smartrouter_serve import background
@@ -21,6 +23,8 @@ from smartrouter_serve.types import Usage
 from smartrouter_serve.widgets.costs import Costs
 from smartrouter_serve.widgets.width import cells
 from tests.magics.lab import configure, notebook, serving
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "costs.ipynb"
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +143,8 @@ def test_the_status_shows_providers_the_last_decision_and_the_next_step(spent):
     assert "Sessions: thesis" in text
     assert "Last decision: lab/small was pinned" in text
     assert "    %costs --since 7d" in text
+    paste = next(line for line in text.splitlines() if line.startswith("    %arena"))
+    assert spent.run(paste.replace("denied/one", "lab/large")).status == "ok"
 
 
 def test_the_first_run_shows_the_two_ways_on(tmp_path):
@@ -161,14 +167,16 @@ def test_a_budget_is_a_bar_and_words(tmp_path):
         config.write_text(config.read_text("utf-8") + budgets, "utf-8")
         assert book.run("%route --no-cache -m lab/small Hello").status == "ok"
         text = book.run("%smartrouter").plain
-        assert re.search(r"daily +██████████ +100% left: \$1\.00 of \$1\.00 a day", text)
-        assert re.search(r"tiny +·{10} +0% left: -\$0\.000002\d* of \$0\.000020 a week, soft", text)
+        assert re.search(r"daily +██████████ +99% left: \$1\.0000 of \$1\.00 a day", text)
+        assert re.search(r"tiny +·{10} +0% left: \$0 of \$0\.000020 a week, soft", text)
 
 
 def test_a_state_folder_that_cannot_be_used_is_one_block(tmp_path):
     """It is a file: said in a line, with the way out."""
     with notebook(tmp_path) as book:
+        (tmp_path / "home").rename(tmp_path / "moved")
         (tmp_path / "home").write_text("in the way", "utf-8")
+        book.run("%unload_ext smartrouter_serve\n%load_ext smartrouter_serve")
         for line in ("%costs", "%smartrouter"):
             cell = book.run(line)
             assert cell.status == "error"
@@ -242,4 +250,31 @@ def test_origins_follow_the_catalog(home):
     assert sums.spent["chinese"] == Decimal("0.001000110")
     assert sums.total == sum(Decimal(row["cost"]) for row in costs.rows) == Decimal("0.001111110")
     assert sums.saved == sum(Decimal(row["saved"]) for row in costs.rows)
-    assert sums.buckets[-1].last == date.today()
+    assert sums.buckets[-1].last == costs.last
+
+
+def test_the_example_is_clean():
+    """No outputs are stored, no key and no path."""
+    notebook = nbformat.read(EXAMPLE, as_version=4)
+    nbformat.validate(notebook)
+    assert not re.search(r"sk-|/home/|/work/|/root/", EXAMPLE.read_text("utf-8"))
+    assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")
+
+
+@pytest.mark.model
+def test_the_example_runs_on_the_local_model(monkeypatch, tmp_path):
+    """No cell fails; the picture, the frame and the file are there, and local models cost nothing."""
+    home = os.environ.get("SMARTROUTER_TEST_MODELS")
+    if not home:
+        pytest.skip("SMARTROUTER_TEST_MODELS names a home with the small models")
+    for name, value in (("HOME", home), ("KEYRING", "off")):
+        monkeypatch.setenv(f"SMARTROUTER_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    notebook = nbformat.read(EXAMPLE, as_version=4)
+    nbclient.NotebookClient(notebook, timeout=100).execute()
+    shown = {cell.source: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+    [costs] = shown["%costs"]
+    assert "data:image/svg+xml" in costs.data["text/html"]
+    assert re.search(r"local/smollm2-135m +\d+ .*\$0 ", costs.data["text/plain"])
+    assert "chat" in shown["spent"][0].data["text/plain"]
+    assert (tmp_path / "costs.csv").read_text("utf-8").startswith("day,calls,")
