@@ -26,6 +26,7 @@ from smartrouter_serve.widgets.tables import usage_heading, usage_rows
 from smartrouter_serve.widgets.terminal import clean
 from smartrouter_serve.widgets.width import NARROWEST, cut, fitted
 
+_AND = " and "
 _COLUMNS = 90
 """The most columns of the picture."""
 _PLAIN_WIDTH = 72
@@ -49,6 +50,7 @@ class Costs:
     days: Rows
     """Of the query `spending`."""
     baseline: str
+    """What was compared with at the time, else what is configured."""
     first: date | None
     """None where no span was asked for."""
     last: date
@@ -68,7 +70,7 @@ class Costs:
             by=by,
             rows=rows,
             days=days,
-            baseline=" and ".join(named) or router.query("status")["baseline"],
+            baseline=_AND.join(named) or router.query("status")["baseline"],
             first=None if since is None else date.fromtimestamp(since),  # noqa: DTZ012
             last=date.fromtimestamp(now),  # noqa: DTZ012
         )
@@ -185,7 +187,7 @@ def _is_ours(path: Path) -> bool:
 
 def _facts(sums: Spending, baseline: str) -> tuple[str, str]:
     """The captions of the two pictures over time: the figures in words."""
-    baseline = baseline.rpartition("/")[2]
+    baseline = _AND.join(name.rpartition("/")[2] for name in baseline.split(_AND))
     pace = "a day" if sums.days == 1 else f"per {sums.days} days"
     top = max(sums.buckets, key=lambda bucket: bucket.total)
     spent = f"Spent {pace}, most {show(top.total)} on {top.name}"

@@ -52,8 +52,6 @@ class Spending:
     saved: Decimal | None
     uncompared: int
     """Calls of which nobody knows what the baseline would have cost."""
-    baselines: tuple[str, ...]
-    """What was compared with at the time."""
 
     @property
     def total(self) -> Decimal:
@@ -72,33 +70,32 @@ def spending(
 ) -> Spending:
     """Sum the rows over at most `most` buckets, from `first` (or the first call) to `last`."""
     days = [date.fromisoformat(row["day"]) for row in rows]
-    if first is not None and last is not None and (last - first).days < _LONGEST:
-        days = [*days, first]
     if last is not None:
-        days = [*days, last]
+        days.append(last)
+        if first is not None and (last - first).days < _LONGEST:
+            days.append(first)
     start, end = min(days), max(days)
     step = -(-((end - start).days + 1) // most)
     grouped: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         grouped[(date.fromisoformat(row["day"]) - start).days // step].append(row)
+    spent = _by_origin(rows)
     return Spending(
         buckets=tuple(
-            _bucket(start + timedelta(number * step), min(step, (end - start).days + 1), group)
-            for number in range(-(-((end - start).days + 1) // step))
-            for group in [grouped.get(number, [])]
+            Bucket(
+                first=start + timedelta(number * step),
+                last=min(start + timedelta((number + 1) * step - 1), end),
+                spent=_by_origin(grouped[number]),
+                saved=_saved(grouped[number]),
+            )
+            for number in range((end - start).days // step + 1)
         ),
         days=step,
-        spent=_by_origin(rows),
-        calls={o: sum(row["calls"] for row in rows if _origin(row) == o) for o in _by_origin(rows)},
+        spent=spent,
+        calls={o: sum(row["calls"] for row in rows if _origin(row) == o) for o in spent},
         saved=_saved(rows),
         uncompared=sum(row["calls"] for row in rows if row["saved"] is None),
-        baselines=tuple(sorted({row["baseline"] for row in rows if row["saved"] is not None})),
     )
-
-
-def _bucket(first: date, days: int, rows: Rows) -> Bucket:
-    last = first + timedelta(days - 1)
-    return Bucket(first=first, last=last, spent=_by_origin(rows), saved=_saved(rows))
 
 
 def _origin(row: Mapping[str, Any]) -> str:

@@ -73,13 +73,6 @@ def models_table(rows: Rows) -> Bundle:
     return table(columns, shown)
 
 
-def usage_table(rows: Rows, by: str, baseline: str) -> Bundle:
-    """Spend and savings, with the baseline named and what is not certain apart."""
-    if not rows:
-        return line("Nothing was spent yet.")
-    return usage_heading(rows, baseline) + usage_rows(rows, by)
-
-
 def usage_heading(rows: Rows, baseline: str) -> Bundle:
     """What was spent and saved in all."""
     total = sum((Decimal(row["cost"]) for row in rows), Decimal(0))

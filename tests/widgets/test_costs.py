@@ -104,7 +104,7 @@ def test_the_figures_of_the_picture_are_the_ledgers_sums(rows, most):
     )
     assert sum(sums.calls.values()) == sum(one["calls"] for one in rows)
     assert len(sums.buckets) <= most
-    assert sums.buckets[-1].last >= LAST
+    assert sums.buckets[-1].last == LAST
     for one, two in zip(sums.buckets, sums.buckets[1:], strict=False):
         assert two.first - one.last == timedelta(1)
     assert sum(sums.share(o) for o in sums.spent) == pytest.approx(
@@ -248,6 +248,14 @@ def test_savings_that_nobody_knows_are_not_zero():
     text = costs(row(saved=None), row(LAST - timedelta(1), saved=None)).draw("").text
     assert "savings unknown" in text
     assert "Savings are unknown" in text
+
+
+def test_every_baseline_that_was_compared_with_is_named():
+    """In the heading in full, under the picture by the short name."""
+    both = "a/big and b/c/old"
+    text = costs(row(), row(LAST - timedelta(1)), baseline=both).draw("").text
+    assert "saved against a/big and b/c/old" in text
+    assert "Saved a day against big and old" in text
 
 
 def test_a_dear_month_says_so():
