@@ -208,3 +208,24 @@ def test_an_empty_prompt_on_a_terminal_does_not_wait(terminal):
     status, lines = terminal.start("ask").end()
     assert status == 2
     assert "prompt is empty" in lines[0]
+
+
+@pytest.mark.usefixtures("configure")
+def test_usage_keeps_to_a_narrow_terminal(terminal, cli, monkeypatch):
+    """The picture in block characters, then the table; a pipe gets whole names."""
+    assert cli("ask", "-m", "lab/small", "Hi").status == 0
+    monkeypatch.setenv("COLUMNS", "30")
+    status, lines = terminal.start("usage").end()
+    assert status == 0
+    assert max(map(len, lines)) <= 30
+    assert any(line.startswith("other   █████ 100%") for line in lines)
+    assert "\x1b" not in terminal.raw
+    assert "$0.000016 spent, $0.000016 saved against lab/large" in cli("usage").out
+
+
+def test_usage_of_nothing_says_what_to_try(cli):
+    """One line with a command to paste."""
+    ran = cli("usage")
+    assert (
+        ran.out == 'Nothing was spent yet. Try: smartrouter ask "What is the capital of France?"\n'
+    )
