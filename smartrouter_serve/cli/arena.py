@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any, get_args
 
 import click
@@ -17,6 +18,7 @@ from smartrouter_serve.cli.common import (
     following,
     note,
     router,
+    single_keys,
     stoppable,
 )
 from smartrouter_serve.client import SyncRouter, arena_call
@@ -24,6 +26,9 @@ from smartrouter_serve.types import Battle
 from smartrouter_serve.widgets.battle import BattleView
 from smartrouter_serve.widgets.terminal import clean
 from smartrouter_serve.widgets.tty import on_terminal
+
+_SKIP = ("\r", "\n", "\x04", "")
+"""Enter, Ctrl-D, and a keyboard that is gone."""
 
 
 @click.command()
@@ -125,14 +130,13 @@ def _take_vote(found: SyncRouter, battle: Battle) -> None:
         return
     answered = [str(n) for n, c in enumerate(battle.contestants, 1) if c.reply is not None]
     choices = {key: key for key in answered} | {"t": "tie", "n": "none"}
-    click.echo(f"Which is best? {', '.join(answered)}, t tie, n none, Enter to skip: ", nl=False)
-    try:
-        key = click.getchar()
-        while key.lower() not in choices and key not in "\r\n\x1b":
-            key = click.getchar()
-    except (EOFError, KeyboardInterrupt):
-        key = ""
-    choice = choices.get(key.lower())
+    key = ""
+    with suppress(KeyboardInterrupt, EOFError), single_keys() as read:
+        click.echo(f"Which is best? {', '.join(answered)}, t tie, n none, Enter skips: ", nl=False)
+        key = read().lower()
+        while key not in choices and key not in _SKIP:
+            key = read().lower()
+    choice = choices.get(key)
     if choice is None:
         click.echo(f"\nVote later: {ballot(battle)}")
         return

@@ -93,8 +93,27 @@ def following(found: SyncRouter, call: Call) -> Iterator[Iterator[Event | None]]
 
 def note(text: str) -> None:
     """Say something beside the answer, on standard error, quietly."""
+    text = clean(text)
     dim = on_terminal(sys.stderr) and not colorless()
-    click.secho(clean(text), err=True, dim=dim or None)
+    click.echo(click.style(text, dim=True) if dim else text, err=True)
+
+
+@contextmanager
+def single_keys() -> Iterator[Callable[[], str]]:
+    """Read keys one by one, without an echo; what was typed before is dropped."""
+    if sys.platform == "win32":
+        yield click.getchar
+        return
+    import termios
+    import tty
+
+    keyboard = sys.stdin.fileno()
+    before = termios.tcgetattr(keyboard)
+    tty.setcbreak(keyboard)
+    try:
+        yield lambda: os.read(keyboard, 1).decode("latin-1")
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
 
 
 _UNSAFE = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
