@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from typing import Any, get_args
 
 import click
@@ -130,15 +129,20 @@ def _take_vote(found: SyncRouter, battle: Battle) -> None:
         return
     answered = [str(n) for n, c in enumerate(battle.contestants, 1) if c.reply is not None]
     choices = {key: key for key in answered} | {"t": "tie", "n": "none"}
-    key = ""
-    with suppress(KeyboardInterrupt, EOFError), single_keys() as read:
-        click.echo(f"Which is best? {', '.join(answered)}, t tie, n none, Enter skips: ", nl=False)
-        key = read().lower()
-        while key not in choices and key not in _SKIP:
+    later = f"\nVote later: {ballot(battle)}"
+    try:
+        with single_keys() as read:
+            question = f"Which is best? {', '.join(answered)}, t tie, n none, Enter skips: "
+            click.echo(question, nl=False)
             key = read().lower()
+            while key not in choices and key not in _SKIP:
+                key = read().lower()
+    except KeyboardInterrupt:
+        click.echo(later)
+        raise
     choice = choices.get(key)
     if choice is None:
-        click.echo(f"\nVote later: {ballot(battle)}")
+        click.echo(later)
         return
     told = found.vote(battle.id, choice)
     click.echo(f"{choice}\n{_voted(told)}")

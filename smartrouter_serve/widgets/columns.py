@@ -6,6 +6,8 @@ and the scrollback holds each answer once, when it is complete.
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -104,7 +106,8 @@ class Columns:
         style = "red" if lane.problem else "green" if lane.reply else "dim"
         lines = [name, _cut(self.state(lane), width, style)]
         if height > 2:
-            tail = _tail(lane.text or lane.reasoning, width, height - 2)
+            why = lane.problem.message if lane.problem and not self.view.blind else ""
+            tail = _tail(lane.text or why or lane.reasoning, width, height - 2)
             lines += [Text(line, "" if lane.text else "dim") for line in tail]
         lines += [Text()] * (height - len(lines))
         return Group(*lines[:height])
@@ -112,7 +115,7 @@ class Columns:
     def state(self, lane: ReplyView) -> str:
         """First token, speed and cost, or what is waited for, in one line."""
         if lane.problem is not None:
-            return "failed" if self.view.blind else f"failed: {lane.problem.message}"
+            return "failed"
         if self.view.blind:
             return "done" if lane.reply else "stopped" if lane.stopped else "answering …"
         if lane.reply is not None:
@@ -125,9 +128,9 @@ class Columns:
         spent = so_far(lane, tokens)
         parts = [
             "stopped" if lane.stopped else "thinking" if not lane.text else "",
+            "" if spent is None else f"~{show(spent)}",
             f"first {seconds(pace.first - pace.began)}",
             speed(tokens, self.clock() - pace.first),
-            "" if spent is None else f"~{show(spent)}",
         ]
         return " · ".join(part for part in parts if part)
 
@@ -146,11 +149,11 @@ def facts(lane: ReplyView) -> str:
         return ""
     first = reply.first_token
     parts = [
+        "price unknown" if reply.cost is None else show(reply.cost),
         "cached" if reply.cached else "" if first is None else f"first {seconds(first)}",
         "" if reply.cached else seconds(reply.latency),
         f"{reply.usage.output_tokens:,} tokens",
         "" if reply.cached else speed(reply.usage.output_tokens, reply.latency - (first or 0.0)),
-        "price unknown" if reply.cost is None else show(reply.cost),
     ]
     return " · ".join(part for part in parts if part)
 
@@ -201,7 +204,7 @@ class Stage:
         self._console = console
         self._columns = Columns(view)
         self._last = 0.0
-        self._entered = False
+        self._entered = self._suspend = False
 
     def __enter__(self) -> Self:
         return self
@@ -216,18 +219,32 @@ class Stage:
         if now - self._last < _RATE or not self._columns.view.lanes:
             return
         self._last = now
+        if self._suspend:  # Ctrl-Z: the shell's prompt belongs on the first screen
+            self.close()
+            os.kill(os.getpid(), signal.SIGTSTP)
         if not self._entered:
-            self._entered = True
-            self._console.set_alt_screen(True)
-            self._console.show_cursor(False)
+            self._enter()
         self._console.update_screen(self._columns)
+
+    def _enter(self) -> None:
+        self._entered, self._suspend = True, False
+        if hasattr(signal, "SIGTSTP") and signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+            signal.signal(signal.SIGTSTP, self._on_suspend)
+        self._console.set_alt_screen(True)
+        self._console.show_cursor(False)
+
+    def _on_suspend(self, *_: object) -> None:
+        self._suspend = True
 
     def close(self) -> None:
         """Give the terminal back as it was."""
-        if self._entered:
-            self._entered = False
-            self._console.set_alt_screen(False)
-            self._console.show_cursor(True)
+        if not self._entered:
+            return
+        self._entered = False
+        self._console.set_alt_screen(False)
+        self._console.show_cursor(True)
+        if hasattr(signal, "SIGTSTP") and signal.getsignal(signal.SIGTSTP) == self._on_suspend:
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
 
 
 def write_result(console: Console, view: BattleView) -> None:
@@ -239,7 +256,7 @@ def write_result(console: Console, view: BattleView) -> None:
         won = bool(battle and battle.winner == label and not view.blind)
         console.print(_head(console, view.name(number, label), won=won))
         _write(console, lane.text)
-        console.print(_cut(_ending(view, lane), console.width, "red" if lane.problem else "dim"))
+        console.print(Text(clean(_ending(view, lane)), "red" if lane.problem else "dim"))
     if battle is None:
         return
     if battle.reply is not None and not battle.winner:

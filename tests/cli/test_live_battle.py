@@ -45,7 +45,7 @@ def test_contestants_stand_side_by_side(terminal, upstream, cli):
     assert terminal.screen.second
     assert re.fullmatch(r"1  lab/small {25,} │ 2  lab/large", shown[0])
     assert shown[1].count("first ") == 2
-    assert re.search(r"first \d\.\d\d s · .*~\$0\.0", shown[1])
+    assert re.search(r"~\$0\.0\d+ · first \d\.\d\d s · \d+ tok/s", shown[1])
     assert re.fullmatch(r"The first answer +│ The second answer", shown[2])
     assert re.fullmatch(r"expected to cost about \$0\.\d+ together · Ctrl-C stops", shown[-1])
     terminal.write("\x03")
@@ -107,6 +107,21 @@ def test_a_resized_window_is_drawn_anew(terminal, upstream):
     assert "\n".join(lines).count("Some words.") == 2
 
 
+def test_a_suspended_battle_gives_the_screen_back(terminal, upstream):
+    """Ctrl-Z leaves the second screen; coming back draws it anew. Here no shell stops it."""
+    for name in ("small", "large"):
+        upstream.scripts[name] = Script(["Some words."], hang=True)
+    terminal.start(*ARENA, "Who?")
+    terminal.until_shown("Some words.")
+    terminal.write("\x1a")
+    terminal.until("\x1b[?1049l\x1b[?25h")
+    terminal.until("\x1b[?25h\x1b[?1049h")
+    terminal.until_shown("Some words.")
+    terminal.write("\x03")
+    assert terminal.end()[0] == 130
+    ends_well(terminal)
+
+
 def test_long_answers_are_in_the_scrollback_once(terminal, upstream):
     """While live only the tail is drawn; at the end each line stands once, in order."""
     for name in ("small", "large"):
@@ -155,8 +170,8 @@ def test_an_interrupt_at_the_vote_is_no_vote(terminal, cli):
     terminal.until("Enter skips: ")
     terminal.write("\x03")
     status, lines = terminal.end()
-    assert status == 0
-    assert "Vote later: smartrouter vote" in lines[-1]
+    assert status == 130
+    assert "Vote later: smartrouter vote" in lines[-2]
     ends_well(terminal)
     assert json.loads(cli("leaderboard", "--json").out) == []
 
