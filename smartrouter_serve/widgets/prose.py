@@ -91,6 +91,7 @@ class Prose:
         self._column = self._hang = 0
         self._space = ""
         self._word: list[Run] = []
+        self._before = ""
         self._fence = ""
         self._syntax: Syntax | None = None
         self._table: list[str] = []
@@ -139,7 +140,8 @@ class Prose:
         return self._begin() + self._words(ended=True) + self._newline()
 
     def _newline(self) -> str:
-        self._inside, self._column, self._hang, self._space = False, 0, 0, ""
+        self._inside, self._column, self._hang = False, 0, 0
+        self._space = self._before = ""
         self._line_style = self._style
         return "\n"
 
@@ -167,9 +169,9 @@ class Prose:
 
     def _words(self, *, ended: bool) -> str:
         """Write what is held of a line; keep back a word or a span that may go on."""
-        text, at = self._held, 0
+        text, at = self._before + self._held, len(self._before)
         out: list[str] = []
-        for match in _INLINE.finditer(text):
+        for match in _INLINE.finditer(text, at):
             at_end = match.end() == len(text) and not match[0].isspace()
             if at_end and not ended and len(match[0]) <= 2 * _SPAN:
                 break
@@ -177,7 +179,7 @@ class Prose:
             marked = self._markdown and self._colors
             run, style = _run(match) if marked else (match[0], _PLAIN)
             out.extend(self._piece(piece, style) for piece in _PIECE.findall(run))
-        self._held = text[at:]
+        self._before, self._held = text[:at][-1:], text[at:]
         if ended:
             out.append(self._flush_word())
         return "".join(out)
