@@ -37,7 +37,7 @@ def router() -> Iterator[SyncRouter]:
         found.sync.close()
 
 
-_TICK = 0.1
+_TICK = 0.05
 """Seconds without an event after which a screen is drawn, and an interrupt noticed."""
 _INTERRUPTED = 130
 

@@ -91,7 +91,7 @@ class Prose:
         self._column = self._hang = 0
         self._space = ""
         self._word: list[Run] = []
-        self._before = ""
+        self._before = ""  # the character before what is held: it decides whether a mark opens
         self._fence = ""
         self._syntax: Syntax | None = None
         self._table: list[str] = []
