@@ -273,4 +273,4 @@ def _fight(found: SyncRouter, call: Arena) -> BattleView:
 def vote(battle: str, choice: str, reason: tuple[str, ...], *, as_json: bool) -> None:  # noqa: D103
     with router() as found:
         told = found.vote(battle, choice, " ".join(reason))
-    click.echo(dumps(told) if as_json else f"Voted for {told['winner']}.")
+    click.echo(dumps(told) if as_json else clean(f"Voted for {told['winner']}."))

@@ -23,6 +23,8 @@ _SEQUENCE = re.compile(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a character, which JSON can carry and no output can encode."""
 
+_BREAK = re.compile("[\t\n\u2028\u2029]+")
+
 
 class Cleaner:
     """Cleans a text that arrives in pieces: the results join to `clean` of the whole."""
@@ -50,3 +52,8 @@ class Cleaner:
 def clean(text: str) -> str:
     """Strip escape sequences, control characters but tab and newline, and bidi controls."""
     return Cleaner().feed(text)
+
+
+def one_line(text: str) -> str:
+    """`clean` text that cannot begin a line of its own, as in a table or an error."""
+    return _BREAK.sub(" ", clean(text))
