@@ -52,6 +52,7 @@ def folded(summary: str, inside: Bundle) -> Bundle:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Bundle:
     """A small table; numbers and words alike are shown as they are."""
+    columns = [one_line(name) for name in columns]
     shown = [[one_line("" if value is None else str(value)) for value in row] for row in rows]
     head = "".join(f'<th style="{_CELL}">{plain(name)}</th>' for name in columns)
     body = "".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 SCHEMES = {"http", "https", "mailto"}
 _HOST = re.compile(r"[a-z0-9_.:-]+")
@@ -25,7 +25,7 @@ def target(href: str) -> str | None:
     """
     try:
         parts = urlsplit(href)
-        host = unquote(parts.hostname or "")
+        host = parts.hostname or ""
         if parts.scheme == "mailto":
             return parts.path or None
         if parts.scheme not in SCHEMES:

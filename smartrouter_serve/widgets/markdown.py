@@ -63,7 +63,9 @@ def to_html(text: str) -> str:
     return (
         _render(text[:head], env)
         + _left_out(start - head)
-        + _render(_reopened(text[start:], _open_fence(text, 0, start)), {"formulas": env["formulas"]})
+        + _render(
+            _reopened(text[start:], _open_fence(text, 0, start)), {"formulas": env["formulas"]}
+        )
     )
 
 
@@ -181,8 +183,8 @@ def _reopened(text: str, fence: str) -> str:
 
 def _left_out(characters: int) -> str:
     return (
-        f"<p><em>… {characters:,} characters are left out here; `reply.text` and the variable of "
-        "`-o` have them all …</em></p>\n"
+        f"<p><em>… {characters:,} characters are left out here; <code>reply.text</code> and the "
+        "variable of <code>-o</code> have them all …</em></p>\n"
     )
 
 
