@@ -12,15 +12,18 @@ from html import escape
 from typing import Any
 
 _LONGEST = 20_000
-_LANGUAGES = frozenset(
-    """
-    bash c c# c++ console cpp cs csharp css diff docker dockerfile go haskell html ini ipython java
-    javascript js json jsx julia kotlin latex lua make makefile matlab perl php powershell py pycon
-    python python3 r rb ruby rs rust scala sh shell sql swift tex toml ts tsx typescript xml yaml yml
-    zsh
-    """.split()
-)
-"""What answers are written in. Of Pygments' hundreds of lexers some can be made to run for hours."""
+# fmt: off
+_LANGUAGES = frozenset((
+    "bash", "c", "c#", "c++", "console", "cpp", "cs", "csharp", "css", "diff", "docker",
+    "dockerfile", "go", "haskell", "html", "ini", "ipython", "java", "javascript", "js", "json",
+    "jsx", "julia", "kotlin", "latex", "lua", "make", "makefile", "matlab", "perl", "php",
+    "powershell", "py", "pycon", "python", "python3", "r", "rb", "ruby", "rs", "rust", "scala",
+    "sh", "shell", "sql", "swift", "tex", "toml", "ts", "tsx", "typescript", "xml", "yaml", "yml",
+    "zsh",
+))
+# fmt: on
+"""What answers are written in; of Pygments' hundreds of lexers some can be made to run for hours.
+"""
 
 
 def _color(name: str) -> str:

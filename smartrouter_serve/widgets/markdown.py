@@ -18,10 +18,11 @@ from smartrouter_serve.widgets import links, maths, unfinished
 from smartrouter_serve.widgets.highlight import STYLES, highlight
 from smartrouter_serve.widgets.terminal import Cleaner, clean
 
-_TAGS = set(
-    "p br hr h1 h2 h3 h4 h5 h6 strong em s del blockquote ul ol li pre code span "
-    "table thead tbody tr th td a sup sub".split()
-)
+_HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
+_TAGS = _HEADINGS | {
+    *("p", "br", "hr", "strong", "em", "s", "del", "blockquote", "ul", "ol", "li", "pre", "code"),
+    *("span", "table", "thead", "tbody", "tr", "th", "td", "a", "sup", "sub"),
+}
 _ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "td": {"colspan"}}
 _ALIGNMENTS = {f"text-align:{side}" for side in ("left", "right", "center")}
 _VALUES = {
@@ -29,10 +30,7 @@ _VALUES = {
     "th": {"style": _ALIGNMENTS},
     "td": {"style": _ALIGNMENTS},
     "pre": {"dir": {"ltr"}},
-    **{
-        tag: {"dir": {"auto"}}
-        for tag in ("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table")
-    },
+    **{tag: {"dir": {"auto"}} for tag in (*_HEADINGS, "p", "ul", "ol", "blockquote", "table")},
 }
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _SIMPLE_TAG = re.compile(r"<(br) ?/?>|<(su[bp])>([^<>\n]{1,80})</\2>")
@@ -41,10 +39,10 @@ _NESTING = 40
 
 _HEAD, _END = 60_000, 30_000
 LONGEST = _HEAD + _END
-"""Characters of an answer that a page shows; measured: 0.2 s to render, and a browser scrolls it."""
+"""Characters of an answer that a page shows; rendering so many takes a quarter of a second."""
 _ROWS_HEAD, _ROWS_END = 400, 100
 _OPEN = 12_000
-"""A block that grows beyond this is drawn by its end, and is looked at anew when a quarter is new."""
+"""A block that grows beyond this is drawn by its end, and parsed anew once a quarter is new."""
 _OPEN_END = 6_000
 
 

@@ -1,8 +1,8 @@
-"""Maths in Markdown: kept from emphasis, handed to MathJax as written, with nothing in it that acts.
+r"""Maths in Markdown: kept from emphasis, given to MathJax as written, with nothing that acts.
 
-JupyterLab and nbconvert typeset what stands between `$…$`, `$$…$$`, `\\(…\\)`, `\\[…\\]` and in bare
-`\\begin{…}…\\end{…}`. Each formula gets an element of its own, and a dollar or a backslash that is no
-maths another one: MathJax joins no delimiters across elements.
+JupyterLab and nbconvert typeset what stands between `$…$`, `$$…$$`, `\(…\)`, `\[…\]` and in bare
+`\begin{…}…\end{…}`. Each formula gets an element of its own, and a dollar or a backslash that is
+no maths another one: MathJax joins no delimiters across elements.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ACTS = re.compile(
 """MathJax's `safe` extension is on in JupyterLab, but has let `java\\nscript:` through before."""
 _LONGEST, _LONGEST_LINES = 5_000, 100
 FORMULAS = 1_000
-"""So many formulas of a text are typeset, at a few milliseconds each; the rest is shown as written."""
+"""So many formulas of a text are typeset, at milliseconds each; the rest is shown as written."""
 
 
 def inert(html: str) -> str:
@@ -45,7 +45,7 @@ def install(parser: Any) -> None:
 def formula(text: str, start: int, end: int) -> int:
     """Where the formula that begins at `start` ends, or -1 where none does.
 
-    A single dollar must touch its formula and no word, and no digit may follow: `$5 and $6` is money.
+    A single dollar touches its formula, and no letter or digit outside: `$5 and $6` is money.
     """
     for opener, closer in _PAIRS:
         if text.startswith(opener, start):

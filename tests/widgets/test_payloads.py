@@ -50,12 +50,13 @@ CORPUS = json.loads(Path(__file__).with_name("payloads.json").read_text("utf-8")
 PAGE = CORPUS["markdown"] + CORPUS["maths"]
 TERMINAL = CORPUS["terminal"]
 
-MARKDOWN_TAGS = set(
-    "p br hr h1 h2 h3 h4 h5 h6 strong em s del blockquote ul ol li pre code span "
-    "table thead tbody tr th td a sup sub".split()
-)
+HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
+MARKDOWN_TAGS = HEADINGS | {
+    *("p", "br", "hr", "strong", "em", "s", "del", "blockquote", "ul", "ol", "li", "pre", "code"),
+    *("span", "table", "thead", "tbody", "tr", "th", "td", "a", "sup", "sub"),
+}
 VIEW_TAGS = MARKDOWN_TAGS | {"div", "details", "summary"}
-BLOCKS = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table"}
+BLOCKS = HEADINGS | {"p", "ul", "ol", "blockquote", "table"}
 ALIGNED = {f"text-align:{side}" for side in ("left", "right", "center")}
 FETCHES = re.compile(r"url\(|@import|expression|behavior|src\s*=|image-set", re.IGNORECASE)
 TYPESET = re.compile(
@@ -98,17 +99,13 @@ def _attribute(tag: str, name: str, value: str, *, view: bool) -> Iterator[str]:
         ("span", "style"): value in STYLES,
         ("pre", "dir"): value == "ltr",
     }
-    if (tag, name) in harmless and harmless[tag, name]:
-        return
-    if (tag in ("th", "td") and name == "style" and value in ALIGNED) or (
-        tag in BLOCKS and name == "dir" and value == "auto"
-    ):
-        return
+    aligned = tag in ("th", "td") and name == "style" and value in ALIGNED
+    directed = tag in BLOCKS and name == "dir" and value == "auto"
     # What our own views add around the words.
-    if view and name in ("style", "class", "title", "role", "aria-label") and not name[:2] == "on":
-        if name != "style" or not FETCHES.search(value):
-            return
-    yield f"{name}={value!r} on {tag}"
+    ours = view and name in ("style", "class", "title", "role", "aria-label")
+    ours = ours and (name != "style" or not FETCHES.search(value))
+    if not (harmless.get((tag, name)) or aligned or directed or ours):
+        yield f"{name}={value!r} on {tag}"
 
 
 def _maths(element: object) -> Iterator[str]:
