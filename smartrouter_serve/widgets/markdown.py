@@ -41,7 +41,7 @@ _HEAD, _END = 60_000, 30_000
 LONGEST = _HEAD + _END
 """Characters of an answer that a page shows; rendering so many takes a quarter of a second."""
 _ROWS_HEAD, _ROWS_END = 400, 100
-_OPEN = 12_000
+_OPEN, _OPEN_FENCE = 8_000, 32_000
 """A block that grows beyond this is drawn by its end, and parsed anew once a quarter is new."""
 _OPEN_END = 6_000
 
@@ -98,8 +98,9 @@ class GrowingMarkdown:
         if len(self._text) <= LONGEST and len(rest) >= self._look_at:
             drawn = self._finish_blocks(rest)
             rest = self._text[self._done :]
-            self._look_at = len(rest) * 5 // 4 if len(rest) > _OPEN else 0
-            if len(rest) <= _OPEN:
+            short = len(rest) <= (_OPEN_FENCE if _FENCE.match(rest) else _OPEN)
+            self._look_at = 0 if short else len(rest) * 5 // 4
+            if short:
                 return self._html + drawn
         return self._html + self._ending()
 
@@ -140,14 +141,16 @@ class GrowingMarkdown:
 def _last_block(tokens: list[Any], source: str) -> tuple[int, int]:
     """The token and the line at which the last block begins that is sure to begin there.
 
-    Its first line has ended and a blank one is before it: what comes can only be part of it.
+    Its first line has ended, and it is a fence or a blank line is before it: what comes can only
+    be part of it.
     """
     lines = source.split("\n")
     for at in range(len(tokens) - 1, -1, -1):
         token = tokens[at]
         if token.level == 0 and token.nesting >= 0 and token.map:
             line = token.map[0]
-            if 0 < line < len(lines) - 1 and not lines[line - 1].strip():
+            sure = token.type == "fence" or not lines[line - 1].strip()
+            if 0 < line < len(lines) - 1 and sure:
                 return at, line
     return 0, 0
 

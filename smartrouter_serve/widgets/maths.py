@@ -100,6 +100,8 @@ def _block(state: Any, start: int, end: int, silent: bool) -> bool:
     line, end = start, min(end, start + _LONGEST_LINES)
     while line < end and not state.isEmpty(line) and state.sCount[line] >= state.blkIndent:
         text = state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].rstrip()
+        if text.startswith(("```", "~~~")):
+            return False
         body = text[2:] if line == start else text
         line += 1
         if closer in body:
