@@ -26,62 +26,72 @@ _LANGUAGES = frozenset((
 """
 
 
-def _color(name: str) -> str:
-    return f"color:var(--jp-mirror-editor-{name}-color,inherit)"
-
-
-_KEYWORD = f"{_color('keyword')};font-weight:bold"
-_STYLES = {
-    "Keyword": _KEYWORD,
-    "Keyword.Constant": _color("number"),
-    "Operator.Word": _KEYWORD,
-    "Comment": "font-style:italic",
-    "Literal.String": _color("string"),
-    "Literal.Number": _color("number"),
-    "Name.Builtin": _color("builtin"),
-    "Name.Function": _color("def"),
-    "Name.Class": _color("def"),
-    "Name.Decorator": _color("def"),
-    "Name.Tag": _KEYWORD,
-    "Name.Attribute": _color("property"),
-    "Generic.Heading": "font-weight:bold",
-    "Generic.Strong": "font-weight:bold",
-    "Generic.Emph": "font-style:italic",
-    "Generic.Inserted": _color("number"),
-    "Generic.Deleted": _color("string"),
+_COLORS = {
+    "k": "keyword",
+    "s": "string",
+    "n": "number",
+    "b": "builtin",
+    "d": "def",
+    "p": "property",
 }
-STYLES = frozenset(_STYLES.values())
-"""Every style that a span of code can have."""
+PALETTE = ";".join(f"--{k}:var(--jp-mirror-editor-{name}-color)" for k, name in _COLORS.items())
+"""The style of the element around: a saved notebook holds the long names once a block."""
+STYLES = frozenset(f"color:var(--{letter})" for letter in _COLORS)
+"""The styles within; where a colour is not defined, CSS takes that of the text around."""
+_KINDS = {
+    "Keyword": ("b", "k"),
+    "Keyword.Constant": ("span", "n"),
+    "Operator.Word": ("b", "k"),
+    "Comment": ("i", ""),
+    "Literal.String": ("span", "s"),
+    "Literal.Number": ("span", "n"),
+    "Name.Builtin": ("span", "b"),
+    "Name.Function": ("span", "d"),
+    "Name.Class": ("span", "d"),
+    "Name.Decorator": ("span", "d"),
+    "Name.Tag": ("b", "k"),
+    "Name.Attribute": ("span", "p"),
+    "Generic.Heading": ("b", ""),
+    "Generic.Strong": ("b", ""),
+    "Generic.Emph": ("i", ""),
+    "Generic.Inserted": ("span", "n"),
+    "Generic.Deleted": ("span", "s"),
+}
+"""Tag and colour of Pygments' types of tokens."""
 
 
 def highlight(code: str, language: str) -> str:
-    """Code as escaped HTML, with spans where the language is known and the code not too long."""
+    """Code as an element, in colours where the language is known and the code not too long."""
     language = language.lower()
     if language not in _LANGUAGES or len(code) > _LONGEST:
-        return escape(code)
-    shown, style, run = [], "", ""
-    for kind, text in _lexer(language).get_tokens(code):
-        found = _style(kind)
-        if found != style and text.strip():
-            shown.append(_span(run, style))
-            style, run = found, ""
+        return f"<code>{escape(code)}</code>"
+    shown, kind, run = [], None, ""
+    for token, text in _lexer(language).get_tokens(code):
+        found = _kind(token)
+        if found != kind and text.strip():
+            shown.append(_span(run, kind))
+            kind, run = found, ""
         run += text
-    shown.append(_span(run, style))
-    return "".join(shown)
+    shown.append(_span(run, kind))
+    return f'<code style="{PALETTE}">{"".join(shown)}</code>'
 
 
-def _span(text: str, style: str) -> str:
-    return f'<span style="{style}">{escape(text)}</span>' if style and text else escape(text)
+def _span(text: str, kind: tuple[str, str] | None) -> str:
+    if kind is None or not text:
+        return escape(text)
+    tag, letter = kind
+    style = f' style="color:var(--{letter})"' if letter else ""
+    return f"<{tag}{style}>{escape(text)}</{tag}>"
 
 
 @cache
-def _style(kind: Any) -> str:
-    """The style of a token's type, or of the nearest type above it."""
-    while kind:
-        if (found := _STYLES.get(".".join(kind))) is not None:
+def _kind(token: Any) -> tuple[str, str] | None:
+    """The tag and colour of a token's type, or of the nearest type above it."""
+    while token:
+        if (found := _KINDS.get(".".join(token))) is not None:
             return found
-        kind = kind.parent
-    return ""
+        token = token.parent
+    return None
 
 
 @cache

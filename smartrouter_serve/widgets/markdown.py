@@ -15,18 +15,21 @@ from html import escape
 from typing import Any
 
 from smartrouter_serve.widgets import links, maths, unfinished
-from smartrouter_serve.widgets.highlight import STYLES, highlight
+from smartrouter_serve.widgets.highlight import PALETTE, STYLES, highlight
 from smartrouter_serve.widgets.terminal import Cleaner, clean
 
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _TAGS = _HEADINGS | {
     *("p", "br", "hr", "strong", "em", "s", "del", "blockquote", "ul", "ol", "li", "pre", "code"),
+    *("b", "i"),
     *("span", "table", "thead", "tbody", "tr", "th", "td", "a", "sup", "sub"),
 }
 _ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "td": {"colspan"}}
 _ALIGNMENTS = {f"text-align:{side}" for side in ("left", "right", "center")}
 _VALUES = {
     "span": {"style": set(STYLES)},
+    "b": {"style": set(STYLES)},
+    "code": {"style": {PALETTE}},
     "th": {"style": _ALIGNMENTS},
     "td": {"style": _ALIGNMENTS},
     "pre": {"dir": {"ltr"}},
@@ -233,9 +236,9 @@ def _code(_renderer: Any, tokens: Any, index: int, _options: Any, env: Any) -> s
     token = tokens[index]
     language = token.info.split(maxsplit=1)[0] if token.info.strip() else ""
     # Colours wait until the block is whole: they cost more than all the rest.
-    code = escape(token.content) if env.get("growing") else highlight(token.content, language)
+    code = highlight(token.content, "" if env.get("growing") else language)
     direction = ' dir="ltr"' if token.attrs.get("dir") else ""
-    return f"<pre{direction}><code>{code}</code></pre>\n"
+    return f"<pre{direction}>{code}</pre>\n"
 
 
 def _simple_tag(state: Any, silent: bool) -> bool:

@@ -40,7 +40,7 @@ from smartrouter_serve.types import (
 )
 from smartrouter_serve.widgets.battle import BattleView
 from smartrouter_serve.widgets.bundle import Bundle, folded, heading, line, table
-from smartrouter_serve.widgets.highlight import STYLES
+from smartrouter_serve.widgets.highlight import PALETTE, STYLES
 from smartrouter_serve.widgets.markdown import GrowingMarkdown, plain, to_html
 from smartrouter_serve.widgets.reply import ReplyView
 from smartrouter_serve.widgets.tables import decision_table
@@ -53,7 +53,7 @@ TERMINAL = CORPUS["terminal"]
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 MARKDOWN_TAGS = HEADINGS | {
     *("p", "br", "hr", "strong", "em", "s", "del", "blockquote", "ul", "ol", "li", "pre", "code"),
-    *("span", "table", "thead", "tbody", "tr", "th", "td", "a", "sup", "sub"),
+    *("b", "i", "span", "table", "thead", "tbody", "tr", "th", "td", "a", "sup", "sub"),
 }
 VIEW_TAGS = MARKDOWN_TAGS | {"div", "details", "summary"}
 BLOCKS = HEADINGS | {"p", "ul", "ol", "blockquote", "table"}
@@ -97,6 +97,8 @@ def _attribute(tag: str, name: str, value: str, *, view: bool) -> Iterator[str]:
         ("ol", "start"): value.isdigit(),
         ("td", "colspan"): value.isdigit(),
         ("span", "style"): value in STYLES,
+        ("b", "style"): value in STYLES,
+        ("code", "style"): value == PALETTE,
         ("pre", "dir"): value == "ltr",
     }
     aligned = tag in ("th", "td") and name == "style" and value in ALIGNED
