@@ -19,7 +19,7 @@ from smartrouter_serve.client import Router, SyncRouter
 from smartrouter_serve.errors import UsageError
 from smartrouter_serve.providers.catalog import configured_catalog
 from smartrouter_serve.widgets.bundle import Bundle
-from smartrouter_serve.widgets.terminal import clean
+from smartrouter_serve.widgets.terminal import can_be_typed, clean
 from smartrouter_serve.widgets.tty import colorless, on_terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -194,7 +194,8 @@ def complete_model(_ctx: click.Context, _param: click.Parameter, incomplete: str
     return [
         name
         for name in configured_catalog().models
-        if name.startswith(incomplete) or name.rpartition("/")[2].startswith(incomplete)
+        if (name.startswith(incomplete) or name.rpartition("/")[2].startswith(incomplete))
+        and can_be_typed(name)
     ]
 
 

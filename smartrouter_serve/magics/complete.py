@@ -11,6 +11,7 @@ from smartrouter_serve.config import POLICIES
 from smartrouter_serve.engine.intent import INTENTS
 from smartrouter_serve.providers.catalog import configured_catalog
 from smartrouter_serve.types import Format, Think
+from smartrouter_serve.widgets.terminal import can_be_typed
 
 _MAGIC = re.compile(r"^\s*%{1,2}(route|arena|costs|smartrouter)\b")
 _TOKEN = re.compile(r"[^\s,=]*$")
@@ -47,7 +48,7 @@ def candidates(line: str, flags: Callable[[str], Iterable[str]]) -> tuple[str, l
         allowed = flags("smartrouter")
     else:
         return word, []
-    return word, [name for name in allowed if name.startswith(word)]
+    return word, [name for name in allowed if name.startswith(word) and can_be_typed(name)]
 
 
 def install(shell: Any, flags: Callable[[str], Iterable[str]]) -> Callable[[], None]:

@@ -20,7 +20,8 @@ from smartrouter_serve.errors import UsageError
 from smartrouter_serve.money import show
 from smartrouter_serve.spans import seconds
 from smartrouter_serve.widgets import chart
-from smartrouter_serve.widgets.bundle import NO_MATHS, Bundle, line
+from smartrouter_serve.widgets.bundle import Bundle, line
+from smartrouter_serve.widgets.markdown import plain
 from smartrouter_serve.widgets.spending import ORIGINS, ZERO, Rows, Spending, spending
 from smartrouter_serve.widgets.tables import usage_heading, usage_rows
 from smartrouter_serve.widgets.terminal import clean
@@ -242,7 +243,7 @@ def _page(sums: Spending, baseline: str) -> str:
             words = f"{saved}; {show(sums.saved)} in all."
             html += _columns(f"Savings, {span}", words, saved, stacks)
         html += line(span).html
-    return f'<div class="{NO_MATHS}">{html}{_legend(sums)}</div>'
+    return html + _legend(sums)
 
 
 def _columns(title: str, words: str, caption: str, stacks: Sequence[Mapping[str, Decimal]]) -> str:
@@ -258,7 +259,7 @@ def _legend(sums: Spending) -> str:
         told = f"{name} models: {words}"
         strip = chart.image(chart.bar(caption, told, origin, share), told)
         named = f'<th scope="row" style="{_CELL}">{patch} {name}</th>'
-        figures = "".join(f'<td style="{_CELL}">{part}</td>' for part in (strip, words))
+        figures = "".join(f'<td style="{_CELL}">{part}</td>' for part in (strip, plain(words)))
         rows.append(f"<tr>{named}{figures}</tr>")
     return f"{line(caption).html}<table>{''.join(rows)}</table>"
 

@@ -153,7 +153,7 @@ def test_no_name_breaks_the_picture(model, baseline):
     days = [row(model=model, baseline=baseline), row(LAST - timedelta(3), model=model)]
     page = Images(costs(*days, baseline=baseline).draw("").html)
     assert page.svgs
-    assert page.tags <= {"div", "strong", "img", "table", "tr", "th", "td"}
+    assert page.tags <= {"div", "strong", "span", "img", "table", "tr", "th", "td"}
 
 
 def test_hostile_names_do_nothing():
