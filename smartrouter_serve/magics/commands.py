@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from smartrouter_serve.calls import Decided, decode
 from smartrouter_serve.errors import UsageError, did_you_mean
+from smartrouter_serve.magics.help import beside
 from smartrouter_serve.magics.session import Session
 from smartrouter_serve.widgets.bundle import Bundle, heading, line, table
 from smartrouter_serve.widgets.tables import (
@@ -14,6 +17,8 @@ from smartrouter_serve.widgets.tables import (
     models_table,
     status_table,
 )
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def status(session: Session, _words: Sequence[str]) -> Bundle:
@@ -83,14 +88,36 @@ def keys(_session: Session, _words: Sequence[str]) -> Bundle:
 
 def help_(_session: Session, _words: Sequence[str]) -> Bundle:
     """Show this list."""
-    rows = [(f"%smartrouter {word}", (f.__doc__ or "").strip()) for word, f in _WORDS.items()]
-    magics = [
-        ("%%route", "Ask the cheapest model that is good enough; %%route? has the options."),
-        ("%%arena", "Several models side by side; %%arena? has the options."),
-        ("%costs", "What was spent and saved."),
-        ("%leaderboard", "Who won the battles."),
+    return heading("Smart Router") + table(("write", "what it does"), _lines())
+
+
+_MAGICS = (
+    ("%%route --policy cheap", "Ask the cheapest model that is good enough: %%route? has more."),
+    ("%%arena -g local", "Several models side by side: %%arena? has more."),
+    ("%costs --by day --since 7d", "What was spent and saved: %costs? has more."),
+    ("%leaderboard", "Who won the battles that were voted on."),
+)
+_EXAMPLES = {
+    "models": "models glm",
+    "vote": "vote 1 clearer",
+}
+"""Where an example says more than the word alone."""
+
+
+def _lines() -> list[tuple[str, str]]:
+    """An example of each magic and each word, and what it does."""
+    words = [
+        (f"%smartrouter {_EXAMPLES.get(word, word)}", " ".join((f.__doc__ or "").split()))
+        for word, f in _WORDS.items()
     ]
-    return heading("Smart Router") + table(("magic", "what it does"), [*magics, *rows])
+    return [*_MAGICS, *words]
+
+
+def documented(magic: F) -> F:
+    """Add the words to the docstring of `%smartrouter`, which `?` prints."""
+    lines = "\n".join(beside(example, said) for example, said in _lines())
+    magic.__doc__ = f"{inspect.cleandoc(magic.__doc__ or '')}\n\n{lines}\n"
+    return magic
 
 
 _WORDS: dict[str, Callable[[Session, Sequence[str]], Bundle]] = {

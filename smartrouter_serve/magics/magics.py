@@ -124,18 +124,21 @@ class SmartRouterMagics(Magics):
             self.session.shell.user_ns[given.output] = view.battle
 
     @line_magic
+    @commands.documented
     def smartrouter(self, line: str) -> None:
-        """Status, models, why, vote, budget, sessions, keys, help.
-
-        `%smartrouter` alone shows the status; `%smartrouter help` lists the words.
-        """
+        """Show where the router stands; a word behind it shows or does something else."""
         with readable():
             screen(self.session.shell).show(commands.run(self.session, line))
 
     @line_magic
     @a.options(a.BY, a.SINCE, a.VARIABLE)
     def costs(self, line: str) -> None:
-        """Show what was spent and saved, by model, provider, intent, day, notebook or project."""
+        """Show what was spent and saved, by model, provider, intent, day, notebook or project.
+
+        Example::
+
+            %costs --by provider --since 7d
+        """
         with readable():
             given = a.parse(self.costs, line)
             _check_variable(given.output)
