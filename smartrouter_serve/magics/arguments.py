@@ -109,7 +109,7 @@ NO_CACHE = argument(
 DRY_RUN = argument(
     "--dry-run",
     action="store_true",
-    help="Show candidates, price and time, and ask nobody. `--dry-run --policy best`",
+    help="Show candidates, price and time, and ask nobody. `--dry-run --budget 0.01`",
 )
 EXPLAIN = argument(
     "--explain",
@@ -154,7 +154,8 @@ WORDS = argument(
     "words",
     metavar="PROMPT",
     nargs="*",
-    help="On one line with the magic; of a cell, all lines below the first. `What is the capital of France?`",
+    help="On one line with the magic; of a cell, all lines below the first. "
+    "`What is the capital of France?`",
 )
 BY = argument(
     "--by",

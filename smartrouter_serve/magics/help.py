@@ -56,7 +56,8 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f"%{line}, the prompt on the lines below\n{line} PROMPT\n\n"
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return super()._fill_text(inspect.cleandoc(text), width, indent)
+        lines = inspect.cleandoc(text).splitlines()
+        return indent + "\n".join(textwrap.fill(line, width) for line in lines)
 
     def _format_action(self, action: argparse.Action) -> str:
         told = describe(action)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -209,11 +209,3 @@ def _options(given: Any) -> dict[str, Any]:
     if getattr(given, "context", ""):
         found["context"] = given.context.split(",")
     return found | {"cache": not given.no_cache}
-
-
-def flags(magic: str) -> Iterable[str]:
-    """The options of a magic, or the words of `%smartrouter`."""
-    if magic == "smartrouter":
-        return commands.WORDS
-    function = getattr(SmartRouterMagics, magic)
-    return [flag for action in function.parser._actions for flag in action.option_strings]  # noqa: SLF001

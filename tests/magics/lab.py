@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -217,6 +218,18 @@ class Notebook:
         """What Tab offers at the end of `code`."""
         reply = self.client.complete(code, len(code), reply=True, timeout=PATIENCE)
         return list(reply["content"]["matches"])
+
+    def page(self, code: str) -> str:
+        """What `code` opens in the pager."""
+        reply = self.client.execute(code, reply=True, timeout=PATIENCE)
+        texts = [one["data"]["text/plain"] for one in reply["content"]["payload"]]
+        return re.sub(r"\x1b\[[\d;]*m", "", "\n".join(texts))
+
+    def offered(self, code: str) -> dict[str, str]:
+        """What Tab offers at the end of `code`, with what is shown beside each."""
+        reply = self.client.complete(code, len(code), reply=True, timeout=PATIENCE)
+        rows = reply["content"]["metadata"]["_jupyter_types_experimental"]
+        return {row["text"]: row["type"] for row in rows}
 
     def _status(self, ident: str) -> str:
         while True:
