@@ -10,6 +10,7 @@ import anyio
 from smartrouter_serve.calls import Arena, Decided, Failed, Finished, Route, Vote
 from smartrouter_serve.engine.answer import answer, consider, features_of, obstacle, prepared
 from smartrouter_serve.engine.converge import converge
+from smartrouter_serve.engine.decide import counted
 from smartrouter_serve.engine.intent import Features
 from smartrouter_serve.engine.lane import Emit, Lane, Ports
 from smartrouter_serve.errors import (
@@ -135,11 +136,12 @@ def _of_group(ports: Ports, name: str) -> tuple[Variant, ...]:
     trouble = {m.label: obstacle(ports, ports.catalog.models[m.model]) for m in members}
     ready = tuple(member for member in members if not trouble[member.label])[:_MOST]
     if len(ready) < 2:
-        why = "; ".join(f"{model}: {reason}" for model, reason in trouble.items() if reason)
+        why = counted(reason for reason in trouble.values() if reason)
         raise NoCandidate(
-            f"Group {name!r} has {len(ready)} model(s) that can be called ({why}).",
-            "Name others with -m A,B, set a key, or use -g local after "
-            "`smartrouter local pull smollm2` and `smartrouter local pull qwen2.5-coder-0.5b`.",
+            f"Group {name!r} has {len(ready)} models that can be called ({why}), a battle needs 2.",
+            "Get two local models, 590 MB and no key, with `smartrouter local pull smollm2 && "
+            "smartrouter local pull qwen2.5-coder-0.5b`, set a key with `smartrouter keys set "
+            "openrouter`, or name others with -m A,B.",
         )
     return ready
 

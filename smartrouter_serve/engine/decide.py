@@ -8,7 +8,8 @@ the best one that is allowed does, and the reason says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -237,21 +238,27 @@ def _reason(
     return f"{chosen.model} is the {kind} of {rivals} that reach {bar:.2f} {tail}{why}."
 
 
+def counted(obstacles: Iterable[str]) -> str:
+    """How often each kind of obstacle stands in the way, the most frequent first."""
+    kinds = Counter(one.partition(":")[0] for one in obstacles)
+    return "; ".join(f"{count} × {kind}" for kind, count in kinds.most_common(4))
+
+
 def _no_candidate(judged: Sequence[_Judged], pinned: str) -> NoCandidate:
     """The error for a call that no model may answer, with the reasons counted."""
     if pinned:
         why = next(j.excluded for j in judged if j.model == pinned)
-        return NoCandidate(f"{pinned} cannot answer: {why}.", "Leave -m out, or mend that.")
-    seen: dict[str, int] = {}
-    for one in judged:
-        kind = one.excluded.partition(":")[0]
-        seen[kind] = seen.get(kind, 0) + 1
-    most = sorted(seen.items(), key=lambda item: -item[1])[:4]
-    counts = "; ".join(f"{count} × {kind}" for kind, count in most)
+        return NoCandidate(
+            f"{pinned} cannot answer: {why}.",
+            "Mend that, or leave -m out and another model answers.",
+        )
+    counts = counted(one.excluded for one in judged) or "the catalog is empty"
+    missing = next((one.excluded for one in judged if "pip install" in one.excluded), "")
+    install = f"Install llama.cpp with `{missing.partition(': ')[2]}`. " if missing else ""
     return NoCandidate(
-        f"No model can answer this ({counts or 'the catalog is empty'}).",
-        "Get a local model with `smartrouter local pull smollm2`, or set a key, such as "
-        "OPENROUTER_API_KEY, with `smartrouter keys set openrouter`.",
+        f"No model can answer this ({counts}).",
+        f"{install}Get a local model, 98 MB and no key, with `smartrouter local pull smollm2`, or "
+        "set a key with `smartrouter keys set openrouter`.",
     )
 
 

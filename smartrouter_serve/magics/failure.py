@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from smartrouter_serve.errors import Problem, SmartRouterError
+from smartrouter_serve.magics.paste import to_paste
 
 
 class CellError(Exception):
@@ -19,7 +20,7 @@ class CellError(Exception):
         lines = [f"Smart Router: {self.problem.message}"]
         if self.problem.remedy:
             lines.append(f"→ {self.problem.remedy}")
-        return lines
+        return [*lines, *to_paste(f"{self.problem.message} {self.problem.remedy}")]
 
 
 class StoppedError(CellError):

@@ -192,9 +192,12 @@ class Notebook:
     client: BlockingKernelClient
     upstream: Upstream
 
-    def run(self, code: str, *, interrupt_at: str = "") -> Output:
-        """Run a cell to its end; interrupt it once `interrupt_at` is on the screen."""
+    def run(self, code: str, *, interrupt_at: str = "", typed: str = "") -> Output:
+        """Run a cell to its end; interrupt it once `interrupt_at` is shown; type what it asks for."""
         output, ident = Output(), self.client.execute(code)
+        if typed:
+            self.client.get_stdin_msg(timeout=PATIENCE)
+            self.client.input(typed)
         while True:
             message = self.client.get_iopub_msg(timeout=PATIENCE)
             if message["parent_header"].get("msg_id") != ident:

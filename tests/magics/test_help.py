@@ -33,7 +33,7 @@ def test_every_option_has_a_text_and_an_example_that_can_be_typed(pair):
     if action.option_strings and action.nargs != 0:
         assert "Default: " in told.text
     assert re.search(
-        rf"^  {re.escape(told.option)} +{re.escape(told.example)}$", function.__doc__, re.M
+        rf"^  {re.escape(told.option)} +{re.escape(told.example)}$", function.__doc__, re.MULTILINE
     )
 
 

@@ -17,7 +17,7 @@ from smartrouter_serve.providers.local.server import LlamaServer, Running
 from smartrouter_serve.providers.openai_compatible import Account, OpenAICompatible
 from smartrouter_serve.types import Model
 
-_LOOK_AGAIN = 2.0
+_LOOK_AGAIN = 0.5
 """Seconds that a look at the disk holds for."""
 
 
