@@ -10,7 +10,6 @@ import anyio
 from smartrouter_serve.calls import Arena, Decided, Failed, Finished, Route, Vote
 from smartrouter_serve.engine.answer import answer, consider, features_of, obstacle, prepared
 from smartrouter_serve.engine.converge import converge
-from smartrouter_serve.engine.decide import counted
 from smartrouter_serve.engine.intent import Features
 from smartrouter_serve.engine.lane import Emit, Lane, Ports
 from smartrouter_serve.errors import (
@@ -136,9 +135,9 @@ def _of_group(ports: Ports, name: str) -> tuple[Variant, ...]:
     trouble = {m.label: obstacle(ports, ports.catalog.models[m.model]) for m in members}
     ready = tuple(member for member in members if not trouble[member.label])[:_MOST]
     if len(ready) < 2:
-        why = counted(reason for reason in trouble.values() if reason)
+        why = "; ".join(f"{m}: {why.partition(':')[0]}" for m, why in trouble.items() if why)
         raise NoCandidate(
-            f"Group {name!r} has {len(ready)} models that can be called ({why}), a battle needs 2.",
+            f"Group {name!r} has {len(ready)} of the 2 models that a battle needs ({why}).",
             "Get two local models, 590 MB and no key, with `smartrouter local pull smollm2 && "
             "smartrouter local pull qwen2.5-coder-0.5b`, set a key with `smartrouter keys set "
             "openrouter`, or name others with -m A,B.",

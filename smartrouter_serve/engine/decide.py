@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -238,12 +238,6 @@ def _reason(
     return f"{chosen.model} is the {kind} of {rivals} that reach {bar:.2f} {tail}{why}."
 
 
-def counted(obstacles: Iterable[str]) -> str:
-    """How often each kind of obstacle stands in the way, the most frequent first."""
-    kinds = Counter(one.partition(":")[0] for one in obstacles)
-    return "; ".join(f"{count} × {kind}" for kind, count in kinds.most_common(4))
-
-
 def _no_candidate(judged: Sequence[_Judged], pinned: str) -> NoCandidate:
     """The error for a call that no model may answer, with the reasons counted."""
     if pinned:
@@ -252,11 +246,12 @@ def _no_candidate(judged: Sequence[_Judged], pinned: str) -> NoCandidate:
             f"{pinned} cannot answer: {why}.",
             "Mend that, or leave -m out and another model answers.",
         )
-    counts = counted(one.excluded for one in judged) or "the catalog is empty"
+    kinds = Counter(one.excluded.partition(":")[0] for one in judged)
+    counts = "; ".join(f"{count} × {kind}" for kind, count in kinds.most_common(4))
     missing = next((one.excluded for one in judged if "pip install" in one.excluded), "")
     install = f"Install llama.cpp with `{missing.partition(': ')[2]}`. " if missing else ""
     return NoCandidate(
-        f"No model can answer this ({counts}).",
+        f"No model can answer this ({counts or 'the catalog is empty'}).",
         f"{install}Get a local model, 98 MB and no key, with `smartrouter local pull smollm2`, or "
         "set a key with `smartrouter keys set openrouter`.",
     )

@@ -29,7 +29,7 @@ async def ask(ports: Ports, runs: Runs, query: Query) -> Any:
     try:
         signature(subject).bind(ports, runs, **query.arguments)
     except TypeError as error:
-        raise UsageError(f"{query.subject}: {error}.") from error
+        raise UsageError(f"{query.subject}: {error}.", "Leave that argument out.") from error
     return await subject(ports, runs, **query.arguments)
 
 

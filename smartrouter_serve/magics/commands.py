@@ -88,7 +88,7 @@ def keys(_session: Session, _words: Sequence[str]) -> Bundle:
 
 def help_(_session: Session, _words: Sequence[str]) -> Bundle:
     """Show this list."""
-    return heading("Smart Router") + table(("write", "what it does"), _lines())
+    return heading("Smart Router") + table(("write", "what it does"), lines())
 
 
 _MAGICS = (
@@ -104,7 +104,7 @@ _EXAMPLES = {
 """Where an example says more than the word alone."""
 
 
-def _lines() -> list[tuple[str, str]]:
+def lines() -> list[tuple[str, str]]:
     """An example of each magic and each word, and what it does."""
     words = [
         (f"%smartrouter {_EXAMPLES.get(word, word)}", " ".join((f.__doc__ or "").split()))
@@ -115,8 +115,8 @@ def _lines() -> list[tuple[str, str]]:
 
 def documented(magic: F) -> F:
     """Add the words to the docstring of `%smartrouter`, which `?` prints."""
-    lines = "\n".join(beside(example, said) for example, said in _lines())
-    magic.__doc__ = f"{inspect.cleandoc(magic.__doc__ or '')}\n\n{lines}\n"
+    page = "\n".join(beside(example, said) for example, said in lines())
+    magic.__doc__ = f"{inspect.cleandoc(magic.__doc__ or '')}\n\n{page}\n"
     return magic
 
 

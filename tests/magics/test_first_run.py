@@ -59,7 +59,8 @@ def test_the_block_shows_two_ways_each_as_a_line_to_paste(empty):
     assert route[2].endswith(" local pull smollm2")
     assert route[3:] == [KEY]
     battle = book.run("%%arena\nHello").block.splitlines()
-    assert "5 × no key; 3 × not downloaded" in battle[0]
+    assert battle[0].startswith("Smart Router: Group 'hybrid' has 0 of the 2 models that a battle")
+    assert "zhipu/glm-5: no key; " in battle[0]
     assert battle[2].count(" local pull ") == 2
     assert battle[3:] == [KEY]
     pinned = book.run("%%route -m zhipu/glm-5\nHello").block.splitlines()

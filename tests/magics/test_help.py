@@ -92,7 +92,7 @@ def test_the_examples_of_the_words_run(book):
     """Each line of the help does something, once there was a cell and a battle."""
     book.run("%%route --no-cache -m lab/small\nHello help")
     book.run("%%arena --no-cache -m lab/small,lab/large\nHello help")
-    for example, _ in commands._lines():
+    for example, _ in commands.lines():
         if example.startswith("%smartrouter"):
             ran = book.run(example)
             assert ran.status == "ok", ran.block
