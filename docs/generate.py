@@ -125,8 +125,8 @@ def options() -> str:
     for name in ("route", "arena", "costs"):
         parser = getattr(SmartRouterMagics, name).parser
         parts.append(f"## {_heading(name)}\n")
-        for group in parser._action_groups:
-            rows = [describe(action) for action in group._group_actions]
+        for group in parser._action_groups:  # noqa: SLF001
+            rows = [describe(action) for action in group._group_actions]  # noqa: SLF001
             if rows:
                 told = [
                     f"| `{_cell(r.option)}` | {_cell(r.text)} | `{_cell(r.example)}` |"
@@ -140,7 +140,7 @@ def options() -> str:
 
 def _heading(name: str) -> str:
     parser = getattr(SmartRouterMagics, name).parser
-    cell = any(not action.option_strings for action in parser._actions)
+    cell = any(not action.option_strings for action in parser._actions)  # noqa: SLF001
     return f"`%%{name}` and `%{name}`" if cell else f"`%{name}`"
 
 

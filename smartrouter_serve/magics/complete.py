@@ -15,6 +15,8 @@ from smartrouter_serve.magics.names import Offer, plain, values, vote
 _BODY = re.compile(r"\s*(?:%%(?!route\b|arena\b)\w+[^\n]*\n)*%%(route|arena)\b[^\n]*\n")
 """What stands before a prompt: the magic's line, maybe behind others such as `%%time`."""
 _LINE = re.compile(r"\s*%(%?)(route|arena|costs|smartrouter)[ \t]+(.*)$")
+_REACH = 5_000
+"""Characters before the cursor in which the opening brace is looked for."""
 _PROMPTS = ("route", "arena")
 _NO_PYTHON = ("magic", "path")
 """Kinds of completion that cannot stand in an expression."""
@@ -112,7 +114,7 @@ def _unit(action: Action) -> str:
 
 def open_expression(text: str) -> str | None:
     """The inside of the brace that is open at the end of a prompt, if any; `{{` opens none."""
-    depth = 0
+    depth, text = 0, text[-_REACH:]
     for at in range(len(text) - 1, -1, -1):
         if text[at] == "}":
             depth += 1

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -76,6 +80,19 @@ def test_a_question_mark_shows_the_page_in_the_pager(book, magic):
     assert "--since 7d" in text if "costs" in magic else True
     assert re.search(r"Docstring:", text)
     assert "  -o, --output VAR" in text or "%smartrouter vote" in text
+
+
+def test_a_question_mark_prints_the_page_on_a_terminal():
+    """Plain IPython: the same page, without colours where there are none."""
+    command = [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", "-c"]
+    code = "%load_ext smartrouter_serve\n%route?"
+    env = os.environ | {"IPYTHONDIR": os.environ["SMARTROUTER_HOME"], "PAGER": "cat"}
+    ran = subprocess.run(
+        [*command, code], capture_output=True, text=True, env=env, timeout=60, check=True
+    )
+    page = inspect.cleandoc(SmartRouterMagics.route.__doc__)
+    assert page in ran.stdout
+    assert "\x1b" not in ran.stdout
 
 
 def test_help_lists_every_word_and_magic_with_an_example(book):
