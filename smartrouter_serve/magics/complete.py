@@ -92,8 +92,11 @@ class Completion:
 
 def _asked(actions: list[Action], before: list[str], typed: str) -> Action | None:
     """The option whose value is being typed."""
-    flag = typed.partition("=")[0] if typed.startswith("--") and "=" in typed else ""
-    flag = flag or (before[-1] if before else "")
+    flag, equals, _ = typed.partition("=")
+    if not typed.startswith("--"):
+        flag = before[-1] if before else ""
+    elif not equals:
+        return None
     return next((a for a in actions if flag in a.option_strings and a.nargs != 0), None)
 
 

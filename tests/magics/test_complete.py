@@ -18,6 +18,7 @@ from smartrouter_serve.magics.complete import open_expression
         ("%%route -m local/smol", {"local/smollm2-135m": "free"}),
         ("%%route -m denied/o", {"denied/one": "price unknown"}),
         ("%%arena -m lab/small,lab/l", {"lab/large": "$10 in, $20 out"}),
+        ("%%route --session --pol", {"--policy": "POLICY"}),
         ("%%arena -g hy", {"hybrid": "8 models"}),
         ("%%route --policy=ch", {"cheap": "value"}),
         ("%%route --think ", {"off": "value", "low": "value", "high": "value"}),
