@@ -44,7 +44,7 @@ def run(monkeypatch, tmp_path):
     def all_cells(name: str) -> list[tuple[str, str]]:
         notebook = nbformat.read(FOLDER / name, as_version=4)
         where = {"metadata": {"path": str(tmp_path)}}
-        nbclient.NotebookClient(notebook, timeout=180, resources=where).execute()
+        nbclient.NotebookClient(notebook, timeout=300, resources=where).execute()
         return [(cell.source, _text(cell)) for cell in notebook.cells if cell.cell_type == "code"]
 
     return all_cells
@@ -59,7 +59,7 @@ def _text(cell) -> str:
 
 
 @pytest.mark.model
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_first_steps_teaches_the_first_steps(run):
     """Answers by both models, a dry run that costs nothing, a vote, reasons and sums."""
     told = run("first_steps.ipynb")
@@ -79,7 +79,7 @@ def test_first_steps_teaches_the_first_steps(run):
 
 
 @pytest.mark.model
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_battles_of_the_arena_notebook(run):
     """Four battles of two, one of them blind; three votes; a verdict; nothing was spent."""
     told = run("arena.ipynb")
