@@ -238,18 +238,29 @@ def _reason(
     return f"{chosen.model} is the {kind} of {rivals} that reach {bar:.2f} {tail}{why}."
 
 
+_NO_LLAMA = "llama.cpp is not installed"
+_CAN_BE_MENDED = ("no key", "not downloaded", _NO_LLAMA)
+"""Obstacles behind whose colon stands the way to mend them."""
+
+
 def _no_candidate(judged: Sequence[_Judged], pinned: str) -> NoCandidate:
     """The error for a call that no model may answer, with the reasons counted."""
     if pinned:
         why = next(j.excluded for j in judged if j.model == pinned)
+        kind, _, way = why.partition(": ")
+        if kind in _CAN_BE_MENDED:
+            return NoCandidate(
+                f"{pinned} cannot answer: {kind}.",
+                f"Mend that: {way}. Or leave -m out, and another model answers.",
+            )
         return NoCandidate(
             f"{pinned} cannot answer: {why}.",
             "Mend that, or leave -m out and another model answers.",
         )
     kinds = Counter(one.excluded.partition(":")[0] for one in judged)
     counts = "; ".join(f"{count} × {kind}" for kind, count in kinds.most_common(4))
-    missing = next((one.excluded for one in judged if "pip install" in one.excluded), "")
-    install = f"Install llama.cpp with `{missing.partition(': ')[2]}`. " if missing else ""
+    ways = (one.excluded.partition(": ") for one in judged)
+    install = next((f"Install it: {way}. " for kind, _, way in ways if kind == _NO_LLAMA), "")
     return NoCandidate(
         f"No model can answer this ({counts or 'the catalog is empty'}).",
         f"{install}Get a local model, 98 MB and no key, with `smartrouter local pull smollm2`, or "

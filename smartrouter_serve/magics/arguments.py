@@ -157,6 +157,12 @@ WORDS = argument(
     help="On one line with the magic; of a cell, all lines below the first. "
     "`What is the capital of France?`",
 )
+YES = argument(
+    "-y",
+    "--yes",
+    action="store_true",
+    help="Do not ask first, though it may cost more than confirm_above allows. `--yes -t 0`",
+)
 BY = argument(
     "--by",
     metavar="WHAT",

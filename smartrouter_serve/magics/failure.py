@@ -20,7 +20,7 @@ class CellError(Exception):
         lines = [f"Smart Router: {self.problem.message}"]
         if self.problem.remedy:
             lines.append(f"→ {self.problem.remedy}")
-        return [*lines, *to_paste(f"{self.problem.message} {self.problem.remedy}")]
+        return [*lines, *to_paste(self.problem.remedy)]
 
 
 class StoppedError(CellError):

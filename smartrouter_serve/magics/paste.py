@@ -8,13 +8,18 @@ import sys
 
 from smartrouter_serve.providers.registry import ROWS
 
-_COMMAND = re.compile(r"`((?:smartrouter|pip) [^`]+)`")
+_COMMAND = re.compile(
+    r"`((?:smartrouter|pip install) [\w '@:./=\[\]-]+(?:&& smartrouter [\w .-]+)?)`"
+)
 _SET_KEY = "smartrouter keys set "
 _MOST = 3
 
 
 def to_paste(said: str) -> list[str]:
-    """The commands that a text names in backticks, as a notebook takes them."""
+    """The commands that a remedy names in backticks, as a notebook takes them.
+
+    Not for messages: those may hold a provider's words, and what it says is not to be run.
+    """
     lines = dict.fromkeys(_line(command) for command in _COMMAND.findall(said))
     return [line for line in lines if line][:_MOST]
 

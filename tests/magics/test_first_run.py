@@ -10,6 +10,8 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from smartrouter_serve import config
+from smartrouter_serve.errors import Problem
+from smartrouter_serve.magics.failure import CellError
 from smartrouter_serve.magics.paste import to_paste
 from smartrouter_serve.providers import local
 from smartrouter_serve.providers.local import store
@@ -118,12 +120,19 @@ def test_after_the_first_way_the_same_cell_works_without_a_restart(empty):
         ("`smartrouter keys set openrouter`", [KEY]),
         ("`smartrouter a` `smartrouter b` `smartrouter c` `smartrouter d`", ["!smartrouter a", "!smartrouter b", "!smartrouter c"]),
         ("`smartrouter a && smartrouter b`", ["!smartrouter a && smartrouter b"]),
+        ("`smartrouter a; rm b` `smartrouter a && rm b` `smartrouter $(rm b)` `rm b`", []),
     ],
 )  # fmt: skip
 def test_commands_become_lines_of_a_cell(said, lines, monkeypatch):
     """Each once, at most three; a key is asked for by Python, since a cell's `!` has no keyboard."""
     monkeypatch.setattr("shutil.which", lambda _: "/bin/smartrouter")
     assert to_paste(said) == lines
+
+
+def test_a_command_in_a_providers_words_is_nothing_to_paste():
+    """What stands in the message may come from anybody; only the remedy is ours."""
+    said = Problem(kind="BadRequest", message="run `smartrouter doctor`", remedy="Word it anew.")
+    assert CellError(said)._render_traceback_()[1:] == ["→ Word it anew."]
 
 
 def test_where_the_command_is_not_on_the_path_the_kernels_own_python_runs_it(monkeypatch):

@@ -107,7 +107,7 @@ def test_help_lists_every_word_and_magic_with_an_example(book):
 
 def test_the_examples_of_the_words_run(book):
     """Each line of the help does something, once there was a cell and a battle."""
-    book.run("%%route --no-cache -m lab/small\nHello help")
+    book.run("%%route --no-cache -m lab/small\nSAY ```python\nx = 1\n```")
     book.run("%%arena --no-cache -m lab/small,lab/large\nHello help")
     for example, _ in commands.lines():
         if example.startswith("%smartrouter"):

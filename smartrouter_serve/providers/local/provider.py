@@ -52,7 +52,7 @@ class LocalProvider:
             self._installed = find_spec("xllamacpp") is not None
             self._there = frozenset(p.stem for p in store.pulled(self._settings.home))
         if not self._installed:
-            return "llama.cpp is not installed: pip install 'smartrouter-serve[local]'"
+            return "llama.cpp is not installed: `pip install 'smartrouter-serve[local]'`"
         if model.name in self._there:
             return ""
         known = store.offers().get(model.name)
