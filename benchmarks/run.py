@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 
-ALL = ("decision", "overhead", "streams", "battle", "budget", "kernel", "render")
+ALL = ("decision", "overhead", "streams", "battle", "budget", "kernel", "render", "complete")
 
 
 def main(names: list[str]) -> int:

@@ -152,9 +152,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8: byte {error.start} is wrong.") from error
+        raise UsageError(
+            f"{path} is not UTF-8: byte {error.start} is wrong.",
+            "Convert it first: iconv -f latin1 -t utf-8.",
+        ) from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}.", "Give the path of a file that is there."
+        ) from error
     rows = []
     # Not `splitlines`: JSON may hold U+2028 and U+0085, which are no ends of its lines.
     for number, line in enumerate(text.split("\n"), 1):
@@ -163,7 +168,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise UsageError(f"{path}, line {number}: not JSON ({error}).") from error
+            raise UsageError(
+                f"{path}, line {number}: not JSON ({error}).",
+                'Each line is an object with a "prompt".',
+            ) from error
         prompt = row.get("prompt") if isinstance(row, dict) else None
         if not isinstance(prompt, str) or not prompt.strip():
             fault = 'no "prompt"' if not isinstance(prompt, str) else "the prompt is empty"

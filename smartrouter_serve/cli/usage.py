@@ -60,7 +60,9 @@ def reconcile(run: str, cost: str) -> None:
     try:
         amount = nanos(cost)
     except ValueError as error:
-        raise UsageError(f"{cost!r} is not an amount in dollars.") from error
+        raise UsageError(
+            f"{cost!r} is not an amount in dollars.", "Write what was charged: --cost 0.0012."
+        ) from error
 
     async def correct() -> int:
         ledger = build_ledger(load())

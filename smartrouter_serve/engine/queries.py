@@ -29,7 +29,7 @@ async def ask(ports: Ports, runs: Runs, query: Query) -> Any:
     try:
         signature(subject).bind(ports, runs, **query.arguments)
     except TypeError as error:
-        raise UsageError(f"{query.subject}: {error}.") from error
+        raise UsageError(f"{query.subject}: {error}.", "Leave that argument out.") from error
     return await subject(ports, runs, **query.arguments)
 
 
@@ -191,9 +191,15 @@ async def _status(ports: Ports, _runs: Runs) -> dict[str, Any]:
 
 async def _why(_ports: Ports, runs: Runs, run: str = "") -> dict[str, Any]:
     if run and run not in runs:
-        raise UsageError(f"Run {run!r} is not among the last ones of this process.")
+        raise UsageError(
+            f"Run {run!r} is not among the last ones of this process.",
+            "%smartrouter why alone explains the last one.",
+        )
     if not runs:
-        raise UsageError("Nothing was routed in this process yet.", "Run a %%route cell first.")
+        raise UsageError(
+            "Nothing was routed in this process yet.",
+            "Run a %%route cell first, then %smartrouter why.",
+        )
     reply = runs[run] if run else list(runs.values())[-1]
     return {
         "decision": encode(Decided(decision=reply.decision))["decision"],
@@ -204,7 +210,10 @@ async def _why(_ports: Ports, runs: Runs, run: str = "") -> dict[str, Any]:
 async def _battle(ports: Ports, _runs: Runs, id: str) -> dict[str, Any]:  # noqa: A002 - the public argument
     fought = await ports.ledger.battle(id)
     if fought is None:
-        raise UsageError(f"There is no battle {id!r}.")
+        raise UsageError(
+            f"There is no battle {id!r}.",
+            "Its id stands under the battle's columns, and in Battle.id.",
+        )
     result: dict[str, Any] = encode(Finished(result=fought))["result"]
     return result
 

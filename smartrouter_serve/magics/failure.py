@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from smartrouter_serve.errors import Problem, SmartRouterError
+from smartrouter_serve.magics.paste import to_paste
 from smartrouter_serve.widgets.terminal import clean
 
 
@@ -21,7 +22,7 @@ class CellError(Exception):
         lines = [f"Smart Router: {clean(self.problem.message)}"]
         if self.problem.remedy:
             lines.append(f"→ {clean(self.problem.remedy)}")
-        return lines
+        return [*lines, *to_paste(self.problem.remedy)]
 
 
 class StoppedError(CellError):

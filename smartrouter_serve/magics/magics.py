@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -125,11 +125,9 @@ class SmartRouterMagics(Magics):
             self.session.shell.user_ns[given.output] = view.battle
 
     @line_magic
+    @commands.documented
     def smartrouter(self, line: str) -> None:
-        """Status, models, why, vote, budget, sessions, keys, help.
-
-        `%smartrouter` alone shows the status; `%smartrouter help` lists the words.
-        """
+        """Show where the router stands; a word behind it shows or does something else."""
         with readable():
             screen(self.session.shell).show(commands.run(self.session, line))
 
@@ -214,11 +212,3 @@ def _options(given: Any) -> dict[str, Any]:
     if getattr(given, "context", ""):
         found["context"] = given.context.split(",")
     return found | {"cache": not given.no_cache}
-
-
-def flags(magic: str) -> Iterable[str]:
-    """The options of a magic, or the words of `%smartrouter`."""
-    if magic == "smartrouter":
-        return commands.WORDS
-    function = getattr(SmartRouterMagics, magic)
-    return [flag for action in function.parser._actions for flag in action.option_strings]  # noqa: SLF001
