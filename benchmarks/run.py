@@ -8,7 +8,10 @@ import platform
 import subprocess
 import sys
 
-ALL = ("decision", "overhead", "streams", "battle", "budget", "kernel", "vote", "grid")
+ALL = (
+    *("decision", "overhead", "streams", "battle", "budget", "kernel", "render", "complete"),
+    *("vote", "grid"),
+)
 
 
 def main(names: list[str]) -> int:

@@ -1,10 +1,12 @@
-"""Write docs/configuration.md from the code, so that it cannot say anything else."""
+"""Write the pages that the code tells, so that they cannot say anything else."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import sys
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -12,9 +14,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from smartrouter_serve import config
+from smartrouter_serve.magics import commands
+from smartrouter_serve.magics.help import describe
+from smartrouter_serve.magics.magics import SmartRouterMagics
 from smartrouter_serve.providers.registry import ROWS
 
-TARGET = Path(__file__).with_name("configuration.md")
+FOLDER = Path(__file__).parent
 _INTRODUCTION = """# Configuration
 
 Written from the code by `make docs`; do not edit it by hand.
@@ -86,8 +91,8 @@ def keys_table() -> str:
     return "\n".join(lines)
 
 
-def render() -> str:
-    """The whole page."""
+def configuration() -> str:
+    """Every key of `smartrouter.toml`."""
     parts = [_INTRODUCTION, "## Top level\n", table(config.Settings), ""]
     for name, field in config.Settings.model_fields.items():
         inner = nested(field.annotation)
@@ -107,6 +112,78 @@ def render() -> str:
     return "\n".join(parts)
 
 
+_OPTIONS = """# Options of the magics
+
+Written from the code by `make docs`; do not edit it by hand. A cell prints the same with `%%route?`,
+and Tab offers options, values and names.
+"""
+
+
+def options() -> str:
+    """Every option of every magic, and the words of `%smartrouter`."""
+    parts = [_OPTIONS]
+    for name in ("route", "arena", "costs"):
+        parser = getattr(SmartRouterMagics, name).parser
+        parts.append(f"## {_heading(name)}\n")
+        for group in parser._action_groups:  # noqa: SLF001
+            rows = [describe(action) for action in group._group_actions]  # noqa: SLF001
+            if rows:
+                told = [
+                    f"| `{_cell(r.option)}` | {_cell(r.text)} | `{_cell(r.example)}` |"
+                    for r in rows
+                ]
+                head = f"| {group.title.lower()} | | example |\n|---|---|---|\n"
+                parts.append(head + "\n".join(told) + "\n")
+    words = [f"| `{_cell(line)}` | {_cell(said)} |" for line, said in commands.lines()]
+    return "\n".join([*parts, "## All magics\n", "| write | what it does |\n|---|---|", *words, ""])
+
+
+def _heading(name: str) -> str:
+    parser = getattr(SmartRouterMagics, name).parser
+    cell = any(not action.option_strings for action in parser._actions)  # noqa: SLF001
+    return f"`%%{name}` and `%{name}`" if cell else f"`%{name}`"
+
+
+def _cell(text: str) -> str:
+    """Text inside a table."""
+    return text.replace("|", "\\|")
+
+
+_FRONT_ENDS = """# Front ends
+
+Written from `docs/frontends.toml` by `make docs`; do not edit it by hand. What was not tried says so.
+
+| front end | what happens | tested by |
+|---|---|---|
+"""
+
+
+def front_ends() -> list[dict[str, Any]]:
+    """The rows of the table of front ends."""
+    rows: list[dict[str, Any]] = tomllib.loads((FOLDER / "frontends.toml").read_text("utf-8"))[
+        "row"
+    ]
+    return rows
+
+
+def front_end_table() -> str:
+    """What a cell does where, and which test saw it."""
+    lines = [
+        f"| {row['front_end']} | {row['behaviour']} | "
+        f"{', '.join(f'`{_cell(test)}`' for test in row['tested_by']) or 'not tried'} |"
+        for row in front_ends()
+    ]
+    return _FRONT_ENDS + "\n".join(lines) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "options.md": options,
+    "frontends.md": front_end_table,
+}
+
+
 if __name__ == "__main__":
-    TARGET.write_text(render(), "utf-8")
-    sys.stdout.write(f"wrote {TARGET.name}\n")
+    for page, write in PAGES.items():
+        (FOLDER / page).write_text(write(), "utf-8")
+        sys.stdout.write(f"wrote {page}\n")

@@ -150,7 +150,10 @@ class Router:
                     return event
                 if event.lane == "" and isinstance(event, Failed):
                     raise event.problem.error()
-        raise SmartRouterError("The call's stream ended without a result.", "Try it again.")
+        raise SmartRouterError(
+            "The call's stream ended without a result.",
+            "Run it again; if it stays so, `smartrouter doctor` looks for the cause.",
+        )
 
 
 class SyncRouter:
@@ -226,7 +229,9 @@ def _budget(budget: Decimal | float | str | None) -> int | None:
     try:
         amount = nanos(budget)
     except ValueError as error:
-        raise UsageError(f"The budget {budget!r} is not an amount in dollars.") from error
+        raise UsageError(
+            f"The budget {budget!r} is not an amount in dollars.", "Write 0.01 for one cent."
+        ) from error
     if amount <= 0:
         raise UsageError(
             f"The budget is {budget}, but must be more than 0 dollars.",
@@ -263,7 +268,7 @@ def route_call(
     try:
         checked = "" if policy is None else parse_policy(policy)
     except ValueError as error:
-        raise UsageError(f"The {error}.") from error
+        raise UsageError(f"The {error}.", "Write --policy balanced, for example.") from error
     fields: dict[str, Any] = {k: tuple(v) if k in _TUPLES else v for k, v in rest.items()}
     return Route(
         messages=_messages(prompt, system),
@@ -291,7 +296,8 @@ def arena_call(
     """Build an `Arena`; `options` are those of `route_call`, shared by every contestant."""
     if converge not in get_args(Converge):
         raise UsageError(
-            f"Unknown convergence {converge!r}.", f"Known are {', '.join(get_args(Converge))}."
+            f"Unknown convergence {converge!r}.",
+            f"Known are {', '.join(get_args(Converge))}: write --converge judge, for example.",
         )
     return Arena(
         route=route_call(prompt, **{"run": run_id(), **options}),

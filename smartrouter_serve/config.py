@@ -234,6 +234,11 @@ def notebook_path() -> str:
     return os.environ.get("JPY_SESSION_NAME", "")
 
 
+def in_cell() -> bool:
+    """Whether a notebook's cell started this process: nobody can type into it then."""
+    return "JPY_PARENT_PID" in os.environ
+
+
 def fingerprint() -> tuple[Any, ...]:
     """What settings and keys depend on: when it changes, they are worth reading anew."""
     path = find()

@@ -213,7 +213,8 @@ class Problem:
         return cls(
             kind="SmartRouterError",
             message=f"Unexpected {type(error).__name__}: {line}",
-            remedy="This is a fault of Smart Router: please report it with `smartrouter doctor`.",
+            remedy="This is a fault of Smart Router: please report it with what "
+            "`smartrouter doctor` says.",
         )
 
     def error(self) -> SmartRouterError:

@@ -8,6 +8,7 @@ from smartrouter_serve.errors import UsageError
 from smartrouter_serve.types import Think, Variant
 
 _PARSERS: dict[str, Any] = {"temperature": float, "max_tokens": int, "think": str, "system": str}
+_EXAMPLES = {"temperature": "0.2", "max_tokens": "200"}
 
 
 def parse_variant(text: str) -> Variant:
@@ -30,7 +31,12 @@ def parse_variant(text: str) -> Variant:
         try:
             values[name] = _PARSERS[name](value.strip())
         except ValueError as error:
-            raise UsageError(f"{text!r}: {value!r} is not a value for {name}.") from error
+            raise UsageError(
+                f"{text!r}: {value!r} is not a value for {name}.",
+                f"Write {model}@{name}={_EXAMPLES[name]}, for example.",
+            ) from error
     if values.get("think", "off") not in get_args(Think):
-        raise UsageError(f"{text!r}: think is one of {', '.join(get_args(Think))}.")
+        raise UsageError(
+            f"{text!r}: think is one of {', '.join(get_args(Think))}.", f"Write {model}@think=low."
+        )
     return Variant(model=model, **values)

@@ -16,6 +16,6 @@ def completion(shell: str) -> None:
 
     found = get_completion_class(shell)
     if found is None:
-        raise UsageError(f"There is no completion for {shell!r}.")
+        raise UsageError(f"There is no completion for {shell!r}.", "Write bash, zsh or fish.")
     script = found(smartrouter, {}, "smartrouter", "_SMARTROUTER_COMPLETE")
     click.echo(script.source())

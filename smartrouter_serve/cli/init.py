@@ -100,7 +100,9 @@ def _budget(limit: str) -> str:
     try:
         amount = Decimal(limit.strip().removeprefix("$"))
     except InvalidOperation as error:
-        raise UsageError(f"{limit!r} is not an amount in dollars.") from error
+        raise UsageError(
+            f"{limit!r} is not an amount in dollars.", "Write 5 or 0.50, or nothing for none."
+        ) from error
     if not amount.is_finite() or amount <= 0:
         raise UsageError("A budget is more than 0 dollars.", "Leave it empty for none.")
     return _BUDGET.format(limit=amount)

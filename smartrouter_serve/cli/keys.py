@@ -8,7 +8,7 @@ import sys
 import click
 
 from smartrouter_serve.cli.common import as_json, read_stdin, show
-from smartrouter_serve.config import Settings, load
+from smartrouter_serve.config import Settings, in_cell, load
 from smartrouter_serve.errors import UsageError, nearest
 from smartrouter_serve.providers.registry import names
 from smartrouter_serve.security.vault import Vault
@@ -35,6 +35,11 @@ def set_(name: str, rest: tuple[str, ...], *, check: bool) -> None:
             f"Run `smartrouter keys set {name}` and paste it, or pipe it in.",
         )
     asked = sys.stdin.isatty()
+    if asked and in_cell():
+        raise UsageError(
+            "A notebook's cell cannot be typed into.",
+            f"Run `smartrouter keys set {name}` in a terminal; the next cell knows the key.",
+        )
     key = click.prompt(f"Key for {name}", hide_input=True) if asked else read_stdin()
     key = key.strip()
     if not key:

@@ -22,6 +22,7 @@ from smartrouter_serve.engine import intent
 from smartrouter_serve.money import show as money
 from smartrouter_serve.widgets.bundle import table
 from smartrouter_serve.widgets.tables import models_table
+from smartrouter_serve.widgets.terminal import one_line
 
 _FILE = click.Path(path_type=Path)
 
@@ -47,7 +48,7 @@ def _refresh(*, quiet: bool) -> None:
     for name, told in background.run(refresh_models(load())).items():
         if not quiet:
             said = f"{told['models']} models" if "models" in told else told["error"]
-            click.echo(f"{name}: {said}", err=True)
+            click.echo(one_line(f"{name}: {said}"), err=True)
 
 
 @click.command()

@@ -38,7 +38,7 @@ class MemoryContext:
         if route.context:
             raise UsageError(
                 f"The context source {route.context[0]!r} is not known.",
-                "This version keeps sessions only: use session=NAME.",
+                "This version keeps sessions only: leave --context out, or use --session NAME.",
             )
         system = tuple(m for m in route.messages if m.role == "system")
         own = tuple(m for m in route.messages if m.role != "system")

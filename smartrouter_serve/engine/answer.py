@@ -167,7 +167,14 @@ async def _first_good(ports: Ports, lane: Lane, decision: Decision) -> Reply:
                 raise
             error = failed
         lane.switched_from.append(model.id)
-    raise error if error is not None else Overloaded("The decision named no model.")
+    raise (
+        error
+        if error is not None
+        else Overloaded(
+            "The decision named no model.",
+            "Run it again; `smartrouter doctor` looks for the cause.",
+        )
+    )
 
 
 def _hedge_after(ports: Ports, models: Sequence[Model]) -> float | None:

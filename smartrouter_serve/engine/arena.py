@@ -135,11 +135,12 @@ def _of_group(ports: Ports, name: str) -> tuple[Variant, ...]:
     trouble = {m.label: obstacle(ports, ports.catalog.models[m.model]) for m in members}
     ready = tuple(member for member in members if not trouble[member.label])[:_MOST]
     if len(ready) < 2:
-        why = "; ".join(f"{model}: {reason}" for model, reason in trouble.items() if reason)
+        why = "; ".join(f"{m}: {why.partition(':')[0]}" for m, why in trouble.items() if why)
         raise NoCandidate(
-            f"Group {name!r} has {len(ready)} model(s) that can be called ({why}).",
-            "Name others with -m A,B, set a key, or use -g local after "
-            "`smartrouter local pull smollm2` and `smartrouter local pull qwen2.5-coder-0.5b`.",
+            f"Group {name!r} has {len(ready)} of the 2 models that a battle needs ({why}).",
+            "Get two local models, 590 MB and no key, with `smartrouter local pull smollm2 && "
+            "smartrouter local pull qwen2.5-coder-0.5b`, set a key with `smartrouter keys set "
+            "openrouter`, or name others with -m A,B.",
         )
     return ready
 

@@ -27,6 +27,8 @@ from smartrouter_serve.errors import (
 from smartrouter_serve.money import PICOS_PER_NANO, show
 from smartrouter_serve.types import Decision, Finish, Model, Price, Reply, Usage
 
+_AGAIN = "Run it again, or another model with -m; `smartrouter models` lists them."
+
 
 @dataclass(slots=True, kw_only=True)
 class Received:
@@ -72,7 +74,10 @@ class Attempt:
         """
         health, name = self.ports.health, self.model.id
         if not health.admit(name):
-            raise CircuitOpen(f"{name}: {health.obstacle(name)}.", "Try another model, or later.")
+            raise CircuitOpen(
+                f"{name}: {health.obstacle(name)}.",
+                "Leave -m out and another model answers, or wait.",
+            )
         try:
             grant = await self._reserve()
         except BaseException:
@@ -199,9 +204,11 @@ class Attempt:
                         received.first_at = self.ports.clock.monotonic()
                     await self._pass_on(chunk, received)
         if received.finish is None:
-            raise TruncatedStream(f"{self.model.id} stopped without saying that it was done.")
+            raise TruncatedStream(
+                f"{self.model.id} stopped without saying that it was done.", _AGAIN
+            )
         if not (received.text or received.tools or received.finish == "length"):
-            raise TruncatedStream(f"{self.model.id} finished without an answer.")
+            raise TruncatedStream(f"{self.model.id} finished without an answer.", _AGAIN)
 
     async def _pass_on(self, chunk: Chunk, received: Received) -> None:
         lane = self.lane

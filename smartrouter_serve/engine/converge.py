@@ -97,7 +97,7 @@ async def _ask(
     budget = call.route.budget_nanos
     left = None if budget is None else budget - (battle.cost_nanos or 0)
     if left is not None and left <= 0:
-        raise Refused("the battle's budget is used up", "Raise --budget.")
+        raise Refused("the battle's budget is used up", "Run it again with a larger --budget.")
     route = Route(
         messages=(Message(role="system", content=system), Message(role="user", content=sheet)),
         policy="best",

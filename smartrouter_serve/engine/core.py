@@ -128,7 +128,10 @@ class Engine:
     def _stop(self, call: Stop) -> dict[str, Any]:
         fight = self._under_way.get(call.battle)
         if fight is None:
-            raise UsageError(f"No battle {call.battle!r} is running.", "It may have ended.")
+            raise UsageError(
+                f"No battle {call.battle!r} is running.",
+                "It may have ended: %smartrouter vote takes a vote on it.",
+            )
         labels = [chosen(fight.labels, one) for one in call.contestants]
         return {"battle": call.battle, "stopped": fight.stop(labels)}
 
@@ -139,9 +142,15 @@ def _check(route: Route) -> None:
     if not any(m.text.strip() or m.images or m.tool_calls or m.role == "tool" for m in spoken):
         raise UsageError("The prompt is empty.", "Write what you want to ask.")
     if route.max_tokens is not None and route.max_tokens < 1:
-        raise UsageError(f"max_tokens is {route.max_tokens}, but must be at least 1.")
+        raise UsageError(
+            f"max_tokens is {route.max_tokens}, but must be at least 1.",
+            "Write --max-tokens 200, for example, or leave it out.",
+        )
     if route.max_latency is not None and route.max_latency <= 0:
-        raise UsageError(f"max_latency is {route.max_latency}, but must be more than 0 seconds.")
+        raise UsageError(
+            f"max_latency is {route.max_latency}, but must be more than 0 seconds.",
+            "Write --max-latency 5, for example, or leave it out.",
+        )
 
 
 def _named(route: Route, ports: Ports) -> Route:

@@ -8,6 +8,7 @@ the best one that is allowed does, and the reason says so.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -237,21 +238,33 @@ def _reason(
     return f"{chosen.model} is the {kind} of {rivals} that reach {bar:.2f} {tail}{why}."
 
 
+_NO_LLAMA = "llama.cpp is not installed"
+_CAN_BE_MENDED = ("no key", "not downloaded", _NO_LLAMA)
+"""Obstacles behind whose colon stands the way to mend them."""
+
+
 def _no_candidate(judged: Sequence[_Judged], pinned: str) -> NoCandidate:
     """The error for a call that no model may answer, with the reasons counted."""
     if pinned:
         why = next(j.excluded for j in judged if j.model == pinned)
-        return NoCandidate(f"{pinned} cannot answer: {why}.", "Leave -m out, or mend that.")
-    seen: dict[str, int] = {}
-    for one in judged:
-        kind = one.excluded.partition(":")[0]
-        seen[kind] = seen.get(kind, 0) + 1
-    most = sorted(seen.items(), key=lambda item: -item[1])[:4]
-    counts = "; ".join(f"{count} × {kind}" for kind, count in most)
+        kind, _, way = why.partition(": ")
+        if kind in _CAN_BE_MENDED:
+            return NoCandidate(
+                f"{pinned} cannot answer: {kind}.",
+                f"Mend that: {way}. Or leave -m out, and another model answers.",
+            )
+        return NoCandidate(
+            f"{pinned} cannot answer: {why}.",
+            "Mend that, or leave -m out and another model answers.",
+        )
+    kinds = Counter(one.excluded.partition(":")[0] for one in judged)
+    counts = "; ".join(f"{count} × {kind}" for kind, count in kinds.most_common(4))
+    ways = (one.excluded.partition(": ") for one in judged)
+    install = next((f"Install it: {way}. " for kind, _, way in ways if kind == _NO_LLAMA), "")
     return NoCandidate(
         f"No model can answer this ({counts or 'the catalog is empty'}).",
-        "Get a local model with `smartrouter local pull smollm2`, or set a key, such as "
-        "OPENROUTER_API_KEY, with `smartrouter keys set openrouter`.",
+        f"{install}Get a local model, 98 MB and no key, with `smartrouter local pull smollm2`, or "
+        "set a key with `smartrouter keys set openrouter`.",
     )
 
 

@@ -29,7 +29,7 @@ async def ask(ports: Ports, runs: Runs, query: Query) -> Any:
     try:
         signature(subject).bind(ports, runs, **query.arguments)
     except TypeError as error:
-        raise UsageError(f"{query.subject}: {error}.") from error
+        raise UsageError(f"{query.subject}: {error}.", "Leave that argument out.") from error
     return await subject(ports, runs, **query.arguments)
 
 
@@ -111,6 +111,23 @@ async def _usage(
     return await ports.ledger.usage(by, since)
 
 
+async def _spending(ports: Ports, _runs: Runs, since: float | None = None) -> list[dict[str, Any]]:
+    """Usage by day, model and baseline, with where each model comes from."""
+    models = ports.catalog.models
+    by_provider = {model.provider: _origin(model) for model in models.values()}
+    rows = await ports.ledger.usage("day,model,baseline", since)
+    for row in rows:
+        name = row["model"]
+        known = by_provider.get(name.partition("/")[0], "other")
+        row["origin"] = _origin(models[name]) if name in models else known
+    return rows
+
+
+def _origin(model: Model) -> str:
+    """The model's origin; a provider of one's own may say its law only."""
+    return "chinese" if model.jurisdiction == "CN" else model.origin
+
+
 async def _budgets(ports: Ports, _runs: Runs) -> list[dict[str, Any]]:
     return await ports.ledger.budgets()
 
@@ -174,9 +191,15 @@ async def _status(ports: Ports, _runs: Runs) -> dict[str, Any]:
 
 async def _why(_ports: Ports, runs: Runs, run: str = "") -> dict[str, Any]:
     if run and run not in runs:
-        raise UsageError(f"Run {run!r} is not among the last ones of this process.")
+        raise UsageError(
+            f"Run {run!r} is not among the last ones of this process.",
+            "%smartrouter why alone explains the last one.",
+        )
     if not runs:
-        raise UsageError("Nothing was routed in this process yet.", "Run a %%route cell first.")
+        raise UsageError(
+            "Nothing was routed in this process yet.",
+            "Run a %%route cell first, then %smartrouter why.",
+        )
     reply = runs[run] if run else list(runs.values())[-1]
     return {
         "decision": encode(Decided(decision=reply.decision))["decision"],
@@ -200,6 +223,7 @@ _SUBJECTS: dict[str, Callable[..., Awaitable[Any]]] = {
     "models": _models,
     "groups": _groups,
     "usage": _usage,
+    "spending": _spending,
     "budgets": _budgets,
     "unconfirmed": _unconfirmed,
     "leaderboard": _leaderboard,

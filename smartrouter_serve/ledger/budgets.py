@@ -214,9 +214,11 @@ def _refusal(hold: Hold, short: list[Budget]) -> BudgetExceeded:
         f"{show(hold.least_nanos)}: {budget.state()}."
     )
     if budget.left_after_holds() >= hold.least_nanos:
-        return BudgetOnHold(message, "It frees itself when the running calls end.")
+        return BudgetOnHold(
+            message, "It frees itself when the running calls end: wait for them, then run it again."
+        )
     return BudgetExceeded(
         message,
         f"Raise budgets.{budget.name}.limit in smartrouter.toml, wait for the reset, or use a "
-        "model that costs nothing.",
+        "model that costs nothing: -m local/smollm2-135m.",
     )

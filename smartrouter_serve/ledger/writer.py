@@ -175,7 +175,10 @@ def _within_savepoint(db: sqlite3.Connection, work: Work) -> tuple[Any, BaseExce
         return work(db), None
     except _JOBS_OWN as error:
         db.execute("ROLLBACK TO job")
-        return None, StoreError(f"The ledger refused an entry: {error}.", "Please report this.")
+        return None, StoreError(
+            f"The ledger refused an entry: {error}.",
+            "Please report this with what `smartrouter doctor` says.",
+        )
     except sqlite3.Error:
         raise
     except Exception as error:  # noqa: BLE001 - the job's own error goes to the job's caller

@@ -55,14 +55,14 @@ class _AsyncArena:
 def register(shell: Any) -> None:
     """Add the magics to a shell; nothing is read or built before the first cell."""
     from smartrouter_serve.magics.complete import install
-    from smartrouter_serve.magics.magics import SmartRouterMagics, flags
+    from smartrouter_serve.magics.magics import SmartRouterMagics
 
     unregister(shell)
     magics = SmartRouterMagics(shell)
     shell.register_magics(magics)
     shell.input_transformers_cleanup.append(ask_not_help)
-    undo = [install(shell, flags), _AsyncArena(shell).remove, magics.session.forget]
-    undo.append(magics.session.close)
+    session = magics.session
+    undo = [install(magics), _AsyncArena(shell).remove, session.forget, session.close]
     setattr(shell, _NAME, undo)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from smartrouter_serve.calls import Decided, decode
 from smartrouter_serve.errors import UsageError, did_you_mean
+from smartrouter_serve.magics.help import beside
+from smartrouter_serve.magics.paste import ask_for_key
 from smartrouter_serve.magics.session import Session
-from smartrouter_serve.widgets.bundle import Bundle, heading, line, table
+from smartrouter_serve.widgets.bundle import Bundle, heading, line, table, to_paste
 from smartrouter_serve.widgets.tables import (
     budgets_table,
     decision_table,
@@ -15,18 +19,42 @@ from smartrouter_serve.widgets.tables import (
     status_table,
 )
 
+_FIRST_STEPS = (
+    "!smartrouter local pull smollm2",
+    ask_for_key("openrouter", "OPENROUTER_API_KEY"),
+)
+"""The two ways to a model: 98 MB and no key, or a key that the saved notebook does not show."""
+_QUESTION = "What is the capital of France?"
+F = TypeVar("F", bound=Callable[..., Any])
+
 
 def status(session: Session, _words: Sequence[str]) -> Bundle:
     """Where it runs, which providers have a key, budgets, what to try next."""
     told = session.router.query("status")
     shown = status_table(told)
     if not any(provider["ready"] for provider in told["providers"]):
-        shown += line(
-            "No model can be called yet. Paste one of: `!smartrouter local pull smollm2` (98 MB, "
-            "no key), `!smartrouter keys set openrouter`."
-        )
-        return shown
-    return shown + line("Try %%route, %%arena -g local, %costs, %smartrouter why.")
+        shown += line("No model can be called yet. Paste one of these two lines:")
+        return shown + to_paste(_FIRST_STEPS)
+    names = [row["name"] for row in session.router.query("sessions")]
+    if names:
+        shown += line(f"Sessions: {', '.join(names)}")
+    return shown + _last(session) + line("Try next:") + to_paste(_next_steps(session))
+
+
+def _next_steps(session: Session) -> list[str]:
+    """Lines that work as they are: a battle only where two models can be called."""
+    ready = [row["id"] for row in session.router.query("models") if not row["ready"]]
+    battle = [f"%arena -m {','.join(ready[:2])} {_QUESTION}"] if len(ready) > 1 else []
+    return [f"%route {_QUESTION}", *battle, "%costs --since 7d", "%smartrouter help"]
+
+
+def _last(session: Session) -> Bundle:
+    """The last decision of this process, if there was one."""
+    try:
+        told = session.router.query("why")
+    except UsageError:
+        return Bundle("", "")
+    return line(f"Last decision: {told['decision']['reason']}")
 
 
 def models(session: Session, words: Sequence[str]) -> Bundle:
@@ -97,20 +125,42 @@ def keys(_session: Session, _words: Sequence[str]) -> Bundle:
     from smartrouter_serve.config import load
 
     return table(("provider", "key from"), key_sources(load()).items()) + line(
-        "Set one with `!smartrouter keys set PROVIDER` in a terminal, or as a variable."
+        "Set one with `smartrouter keys set PROVIDER` in a terminal, or as a variable."
     )
 
 
 def help_(_session: Session, _words: Sequence[str]) -> Bundle:
     """Show this list."""
-    rows = [(f"%smartrouter {word}", (f.__doc__ or "").strip()) for word, f in _WORDS.items()]
-    magics = [
-        ("%%route", "Ask the cheapest model that is good enough; %%route? has the options."),
-        ("%%arena", "Several models side by side; %%arena? has the options."),
-        ("%costs", "What was spent and saved."),
-        ("%leaderboard", "Who won the battles."),
+    return heading("Smart Router") + table(("write", "what it does"), lines())
+
+
+_MAGICS = (
+    ("%%route --policy cheap", "Ask the cheapest model that is good enough: %%route? has more."),
+    ("%%arena -g local", "Several models side by side: %%arena? has more."),
+    ("%costs --by day --since 7d", "What was spent and saved: %costs? has more."),
+    ("%leaderboard", "Who won the battles that were voted on."),
+)
+_EXAMPLES = {
+    "models": "models glm",
+    "vote": "vote 1 clearer",
+}
+"""Where an example says more than the word alone."""
+
+
+def lines() -> list[tuple[str, str]]:
+    """An example of each magic and each word, and what it does."""
+    words = [
+        (f"%smartrouter {_EXAMPLES.get(word, word)}", " ".join((f.__doc__ or "").split()))
+        for word, f in _WORDS.items()
     ]
-    return heading("Smart Router") + table(("magic", "what it does"), [*magics, *rows])
+    return [*_MAGICS, *words]
+
+
+def documented(magic: F) -> F:
+    """Add the words to the docstring of `%smartrouter`, which `?` prints."""
+    page = "\n".join(beside(example, said) for example, said in lines())
+    magic.__doc__ = f"{inspect.cleandoc(magic.__doc__ or '')}\n\n{page}\n"
+    return magic
 
 
 _WORDS: dict[str, Callable[[Session, Sequence[str]], Bundle]] = {

@@ -6,20 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from smartrouter_serve.errors import Problem, SmartRouterError
+from smartrouter_serve.magics.paste import to_paste
+from smartrouter_serve.widgets.terminal import clean
 
 
 class CellError(Exception):
     """Carries the block; IPython shows what `_render_traceback_` returns."""
 
     def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.message)
+        # A provider's words may be in it, and a terminal prints tracebacks as they are.
+        super().__init__(clean(problem.message))
         self.problem = problem
 
     def _render_traceback_(self) -> list[str]:
-        lines = [f"Smart Router: {self.problem.message}"]
+        lines = [f"Smart Router: {clean(self.problem.message)}"]
         if self.problem.remedy:
-            lines.append(f"→ {self.problem.remedy}")
-        return lines
+            lines.append(f"→ {clean(self.problem.remedy)}")
+        return [*lines, *to_paste(self.problem.remedy)]
 
 
 class StoppedError(CellError):

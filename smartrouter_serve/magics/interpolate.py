@@ -106,7 +106,8 @@ def _value(
             value = _CONVERSIONS[conversion](value)
         return format(value, form)
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"
+        said, remedy = f"{type(error).__name__}: {error}", _REMEDY
         if isinstance(error, NameError):
             said = f"there is no variable {error.name!r}"
-        raise UsageError(f"{_where(text, at)}: {expression.strip()!r}: {said}.", _REMEDY) from error
+            remedy = f"Run the cell that makes it first, or: {_REMEDY}"
+        raise UsageError(f"{_where(text, at)}: {expression.strip()!r}: {said}.", remedy) from error

@@ -34,6 +34,11 @@ class Session:
             self._router, self._built_from = Router(), now
         return self._router.sync
 
+    @property
+    def live(self) -> SyncRouter | None:
+        """The router, where a cell has built one."""
+        return None if self._router is None else self._router.sync
+
     def close(self) -> None:
         """Close the router, if there is one."""
         router, self._router = self._router, None

@@ -39,14 +39,15 @@ _OVERFLOW = re.compile(
 _SECRET = re.compile(r"\b(?:sk|key)-[\w-]{6,}|Bearer\s+\S+", re.IGNORECASE)
 
 _REMEDY: dict[Kind, str] = {
-    RateLimited: "Wait a little, or let another model answer.",
-    Overloaded: "Try again later, or another model.",
-    BillingError: "Top up the account, or use another provider.",
+    RateLimited: "Wait a little, or leave -m out and let another model answer.",
+    Overloaded: "Run it again later, or another model with -m; `smartrouter models` lists them.",
+    BillingError: "Top up the account, or leave -m out: another provider is asked then.",
     ModelMissing: "`smartrouter models --refresh` reads the provider's list of models anew.",
-    ContextOverflow: "Shorten the prompt, or use a model with a larger window.",
+    ContextOverflow: "Shorten the prompt, or use a model with a larger window: "
+    "`smartrouter models` shows them.",
     ContentFiltered: "Word it differently, or pin a model of another provider with -m.",
     BadRequest: "Change the options or the prompt; another model would refuse it, too.",
-    TruncatedStream: "Try again, or another model.",
+    TruncatedStream: "Run it again, or another model with -m; `smartrouter models` lists them.",
 }
 
 
@@ -166,5 +167,7 @@ def explain(
     message = f"{title} {verb}{code}: {said}." if said else f"{title} {verb}{code}."
     remedy = auth_remedy if kind is AuthError else _REMEDY[kind]
     if wait is not None and wait > _LONGEST_WAIT:
-        remedy = f"It asks to wait {wait / 60:.0f} minutes: use another model until then."
+        remedy = (
+            f"It asks to wait {wait / 60:.0f} minutes: use another model until then, without -m."
+        )
     return kind(message, remedy, wait, fault.code)

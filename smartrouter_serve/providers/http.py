@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _USER_AGENT = "smartrouter"
 _FAREWELL = 0.05
+_AGAIN = "Run it again, or another model with -m; `smartrouter models` lists them."
+_FETCH = "Check the address, then run it again."
 """Seconds that a body which has said its last word may take to end."""
 
 
@@ -130,7 +132,8 @@ class HttpClient:
         except (TimeoutError, httpx.TimeoutException) as error:
             raise Overloaded(
                 f"{self._title} did not answer within {self._first:g} s.",
-                "It is busy or out of reach; try again, or another model.",
+                "It is busy or out of reach: run it again, "
+                "or another model with -m; `smartrouter models` lists them.",
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise self._unreachable(_plain(error)) from error
@@ -181,17 +184,15 @@ class HttpClient:
             raise self._silent(heard=told.heard) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise TruncatedStream(
-                f"{self._title} cut the connection in mid-answer.", "Try again, or another model."
+                f"{self._title} cut the connection in mid-answer.", _AGAIN
             ) from error
 
     def _silent(self, *, heard: bool) -> ProviderError:
         if heard:
-            return TruncatedStream(
-                f"{self._title} fell silent in mid-answer.", "Try again, or another model."
-            )
+            return TruncatedStream(f"{self._title} fell silent in mid-answer.", _AGAIN)
         return Overloaded(
             f"{self._title} did not begin to answer within {self._first:g} s.",
-            "It is busy; try again, or another model.",
+            _AGAIN,
         )
 
     async def json(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -232,7 +233,7 @@ async def download(
             if response.status_code == 416:
                 return
             if response.status_code not in (200, 206):
-                raise Overloaded(f"{url} answers with status {response.status_code}.")
+                raise Overloaded(f"{url} answers with status {response.status_code}.", _FETCH)
             have = have if response.status_code == 206 else 0
             length = response.headers.get("content-length")
             total = have + int(length) if length else None
@@ -242,6 +243,6 @@ async def download(
                     have += len(piece)
                     progress(have, total)
     except (httpx.TransportError, httpx.TooManyRedirects, httpx.InvalidURL) as error:
-        raise Overloaded(f"{url} cannot be read: {_plain(error)}.") from error
+        raise Overloaded(f"{url} cannot be read: {_plain(error)}.", _FETCH) from error
     if total is not None and have < total:
-        raise TruncatedStream(f"{url} ended after {have:,} of {total:,} bytes.")
+        raise TruncatedStream(f"{url} ended after {have:,} of {total:,} bytes.", _FETCH)

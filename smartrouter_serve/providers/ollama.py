@@ -113,7 +113,8 @@ class Ollama(OpenAICompatible):
             raise ContextOverflow(
                 f"{request.model.id} has a window of {request.model.context:,} tokens; the prompt "
                 f"has about {request.input_tokens:,}.",
-                "Shorten the prompt, or use a model with a larger window.",
+                "Shorten the prompt, or use a model with a larger window: "
+                "`smartrouter models` shows them.",
             )
         return min(window, request.model.context)
 

@@ -16,7 +16,7 @@ from smartrouter_serve.widgets.reply import ReplyView
 from smartrouter_serve.widgets.terminal import clean
 
 _GRID = "display:grid;gap:10px;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr))"
-_PLAIN = 4_000
+_PLAIN = 3_000
 """Characters of all answers in the plain form of a saved battle, whose page form has them whole."""
 WORDS = ("tie", "none")
 """What can be voted for besides a contestant."""
@@ -87,6 +87,15 @@ class BattleView:
             self._columns[label] = Column(lane)
         return self._columns[label]
 
+    @property
+    def hidden(self) -> bool:
+        """Whether nothing may tell yet who is who."""
+        return self.blind and not self.voted
+
+    def name(self, number: int, label: str) -> str:
+        """What a contestant is called; nameless in a blind battle until it was voted on."""
+        return f"{number}" if self.hidden else f"{number}  {clean(label)}"
+
     def progress(self) -> str:
         """How far the battle is, in one short line."""
         columns = self.contestants
@@ -96,16 +105,16 @@ class BattleView:
 
     def estimate(self) -> str:
         """What the decisions expect the contestants to cost together."""
-        rows = [
-            lane.decision.candidate(lane.decision.model)
-            for lane in self.lanes.values()
-            if lane.decision
-        ]
-        costs = [row.cost_nanos for row in rows if row and row.cost_nanos is not None]
-        mosts = [row.cost_p90_nanos for row in rows if row and row.cost_p90_nanos is not None]
-        most = f" ({show(sum(mosts))} if all are long)" if sum(mosts) > sum(costs) else ""
-        tail = "" if len(costs) == len(rows) else ", and one price is unknown"
-        return f"expected to cost about {show(sum(costs))} together{most}{tail}"
+        total = self._expected("cost_nanos")
+        tail = "" if total[1] else ", and one price is unknown"
+        return f"expected to cost about {show(total[0])} together{tail}"
+
+    def _expected(self, figure: str) -> tuple[int, bool]:
+        """The sum of a figure of the decisions, and whether all of them have it."""
+        decisions = [lane.decision for lane in self.lanes.values() if lane.decision]
+        found = [getattr(d.candidate(d.model), figure, None) for d in decisions]
+        known = [figure for figure in found if figure is not None]
+        return sum(known), len(known) == len(found)
 
     def prices(self) -> Bundle:
         """Before anything is spent: every contestant's expected cost and time."""
@@ -118,7 +127,8 @@ class BattleView:
             elif lane.problem is not None:
                 rows.append((label, "", "", "", lane.problem.message))
         columns = ("contestant", "quality", "cost", "cost p90", "time")
-        return table(columns, rows) + line(self.estimate())
+        most = f"; {show(self._expected('cost_p90_nanos')[0])} if all answers are long"
+        return table(columns, rows) + line(self.estimate() + most)
 
     def draw(self) -> Bundle:
         """All of it, as it stands."""
@@ -140,13 +150,13 @@ class BattleView:
     def _grid(self) -> Bundle:
         columns = self.contestants
         winner = self.voted or (self.battle.winner if self.battle else "")
-        hidden = self.blind and not self.voted
         length = _PLAIN // max(1, len(columns)) if self.brief else None
         drawn = [
             column.draw(
                 number,
-                hidden=hidden,
-                won=not hidden and column.reply.lane == winner,
+                self.name(number, column.reply.lane),
+                hidden=self.hidden,
+                won=not self.hidden and column.reply.lane == winner,
                 length=length,
             )
             for number, column in enumerate(columns, 1)
@@ -179,7 +189,7 @@ class BattleView:
     def _said(self, battle: Battle) -> str:
         if self.voted:
             return f"your vote: {self.called(self.voted)}"
-        return "" if self.blind else battle.verdict
+        return "" if self.hidden else battle.verdict
 
     def called(self, choice: str) -> str:
         """A contestant with its number, or the word itself."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from smartrouter_serve.widgets.terminal import clean
+from smartrouter_serve.widgets.markdown import plain
+from smartrouter_serve.widgets.terminal import one_line
 
 _GREY = "color: var(--jp-ui-font-color2, #767676); font-size: 90%"
 _CELL = "padding: 2px 10px 2px 0; text-align: left; vertical-align: top"
@@ -31,30 +32,38 @@ class Bundle:
 
 def line(text: str, *, title: str = "") -> Bundle:
     """A quiet line under something."""
-    hint = f' title="{escape(title)}"' if title else ""
-    text = clean(text)
-    return Bundle(f'<div style="{_GREY}"{hint}>{escape(text)}</div>', text)
+    hint = f' title="{escape(one_line(title))}"' if title else ""
+    text = one_line(text)
+    return Bundle(f'<div style="{_GREY}"{hint}>{plain(text)}</div>', text)
+
+
+def to_paste(lines: Iterable[str]) -> Bundle:
+    """Lines to paste into a cell, each by itself."""
+    shown = [one_line(text) for text in lines]
+    html = "".join(f"<pre><code>{plain(text)}</code></pre>" for text in shown)
+    return Bundle(html, "\n".join(f"    {text}" for text in shown))
 
 
 def heading(text: str) -> Bundle:
     """A line that says what follows."""
-    text = clean(text)
-    return Bundle(f"<div><strong>{escape(text)}</strong></div>", text)
+    text = one_line(text)
+    return Bundle(f"<div><strong>{plain(text)}</strong></div>", text)
 
 
 def folded(summary: str, inside: Bundle) -> Bundle:
     """Something that a page shows on a click, and a terminal at once."""
-    summary = clean(summary)
-    html = f"<details><summary>{escape(summary)}</summary>{inside.html}</details>"
+    summary = one_line(summary)
+    html = f"<details><summary>{plain(summary)}</summary>{inside.html}</details>"
     return Bundle(html, f"{summary}:\n{inside.text}")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Bundle:
     """A small table; numbers and words alike are shown as they are."""
-    shown = [[clean("" if value is None else str(value)) for value in row] for row in rows]
-    head = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in columns)
+    columns = [one_line(name) for name in columns]
+    shown = [[one_line("" if value is None else str(value)) for value in row] for row in rows]
+    head = "".join(f'<th style="{_CELL}">{plain(name)}</th>' for name in columns)
     body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{escape(value)}</td>' for value in row) + "</tr>"
+        "<tr>" + "".join(f'<td style="{_CELL}">{plain(value)}</td>' for value in row) + "</tr>"
         for row in shown
     )
     html = f'<table style="border-collapse: collapse"><tr>{head}</tr>{body}</table>'

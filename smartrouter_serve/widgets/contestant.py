@@ -12,7 +12,6 @@ from smartrouter_serve.money import show
 from smartrouter_serve.types import Reply
 from smartrouter_serve.widgets.bundle import Bundle, heading, line
 from smartrouter_serve.widgets.reply import ReplyView, seconds
-from smartrouter_serve.widgets.terminal import clean
 
 _BOX = "border:{}px solid gray;padding:6px 10px"
 """Short, like all of the styles here: a saved battle has them once a column."""
@@ -82,18 +81,21 @@ class Column:
             return 0
         return max(0, self.expected_nanos - self.used_nanos)
 
-    def draw(self, number: int, *, hidden: bool, won: bool, length: int | None = None) -> Bundle:
-        """The column; `hidden` says nothing that would tell who it is.
+    def draw(
+        self, number: int, name: str, *, hidden: bool, won: bool, length: int | None = None
+    ) -> Bundle:
+        """The column, headed by `name`; `hidden` says nothing that would tell who it is.
 
         On a terminal it holds the first `length` characters of the answer.
         """
-        key = (self._version, number, hidden, won, length)
+        key = (self._version, number, name, hidden, won, length)
         if self._drawn is None or self._drawn[0] != key:
-            self._drawn = key, self._draw(number, hidden=hidden, won=won, length=length)
+            self._drawn = key, self._draw(number, name, hidden=hidden, won=won, length=length)
         return self._drawn[1]
 
-    def _draw(self, number: int, *, hidden: bool, won: bool, length: int | None) -> Bundle:
-        name = f"{number}" if hidden else f"{number}  {clean(self.reply.lane)}"
+    def _draw(
+        self, number: int, name: str, *, hidden: bool, won: bool, length: int | None
+    ) -> Bundle:
         head = heading(name + (" ★ winner" if won else ""))
         parts = [self.state(hidden=hidden), "" if hidden else self.figures()]
         facts = line(" · ".join(part for part in parts if part))
@@ -108,7 +110,7 @@ class Column:
             f'<div role="group" aria-label="Answer {number}" tabindex="0" style="{style}">'
             f"{inside}</div></div>"
         )
-        text = (f"[{head.text}]", facts.text, thought.text, _cut(body.text, length))
+        text = (f"[{head.text}]", thought.text, _cut(body.text, length), facts.text)
         return Bundle(html, "\n".join(part for part in text if part))
 
     def state(self, *, hidden: bool = False) -> str:

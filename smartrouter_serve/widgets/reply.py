@@ -22,7 +22,7 @@ from smartrouter_serve.errors import Problem
 from smartrouter_serve.money import show
 from smartrouter_serve.types import Decision, Format, Reply, ToolCall
 from smartrouter_serve.widgets.bundle import Bundle, line
-from smartrouter_serve.widgets.markdown import GrowingMarkdown, to_html
+from smartrouter_serve.widgets.markdown import GrowingMarkdown, plain
 from smartrouter_serve.widgets.terminal import clean
 
 _CODE = re.compile(r"```[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
@@ -153,10 +153,8 @@ class ReplyView:
             shown = json_of(self.text) or self.text
             return Bundle(f"<pre><code>{escape(clean(shown))}</code></pre>", clean(shown))
         if self.format == "text":
-            return Bundle(
-                f'<div style="{_WRAP}">{escape(clean(self.text))}</div>', clean(self.text)
-            )
-        html = to_html(self.text) if self.done else self._markdown.render(self.text)
+            return Bundle(f'<div style="{_WRAP}">{plain(self.text)}</div>', clean(self.text))
+        html = self._markdown.render(self.text, final=self.done)
         return Bundle(html, clean(self.text))
 
     def draw(self) -> Bundle:
@@ -189,7 +187,7 @@ class ReplyView:
         words = f"thought, {len(self.reasoning.split()):,} words"
         html = (
             f"<details><summary>{words}</summary>"
-            f'<div style="{_WRAP}">{escape(clean(self.reasoning))}</div></details>'
+            f'<div style="{_WRAP}">{plain(self.reasoning)}</div></details>'
         )
         return Bundle(html, f"[{words}]")
 

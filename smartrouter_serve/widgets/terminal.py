@@ -23,6 +23,9 @@ _SEQUENCE = re.compile(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a character, which JSON can carry and no output can encode."""
 
+_TYPED = re.compile(r"[\w.:/@+=~-]+")
+_BREAK = re.compile("[\t\n\u2028\u2029]+")
+
 
 class Cleaner:
     """Cleans a text that arrives in pieces: the results join to `clean` of the whole."""
@@ -50,3 +53,13 @@ class Cleaner:
 def clean(text: str) -> str:
     """Strip escape sequences, control characters but tab and newline, and bidi controls."""
     return Cleaner().feed(text)
+
+
+def one_line(text: str) -> str:
+    """`clean` text that cannot begin a line of its own, as in a table or an error."""
+    return _BREAK.sub(" ", clean(text))
+
+
+def can_be_typed(name: str) -> bool:
+    """Whether completion may put a name that a provider listed on a line: it is one plain word."""
+    return _TYPED.fullmatch(name) is not None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from docs import generate
 from smartrouter_serve import config
 
 
-def test_the_configuration_page_is_current():
-    """`make docs` was run after the last change of a setting."""
-    assert generate.TARGET.read_text("utf-8") == generate.render()
+@pytest.mark.parametrize("page", generate.PAGES)
+def test_a_written_page_is_current(page):
+    """`make docs` was run after the last change of a setting, an option or a front end."""
+    assert (generate.FOLDER / page).read_text("utf-8") == generate.PAGES[page]()
 
 
 def test_every_setting_says_what_it_means():

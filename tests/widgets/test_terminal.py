@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartrouter_serve.widgets.terminal import Cleaner, clean
+from smartrouter_serve.widgets.terminal import Cleaner, can_be_typed, clean, one_line
 
 HOSTILE = st.text(
     alphabet="ab1;?!(\\[]PX^_m~\t\n\r\x07\x08\x18\x1a\x1b\x7f\x84\x90\x98\x9b\x9c\x9d\x9f\u202e\u2066é😀\ud83d"
@@ -70,11 +69,44 @@ def test_one_character_at_a_time(text: str) -> None:
 
 
 @pytest.mark.parametrize("unit", ["\x90", "\x1b]", "\x1b[1", "\x9b", "\x1b(", "a"])
-def test_hostile_length_costs_linear_time(unit: str) -> None:
-    """A megabyte of introducers, whole and in pieces, is done in seconds, not hours."""
-    started = time.perf_counter()
-    clean(unit * 300_000)
+def test_hostile_length_in_pieces_is_what_it_is_as_a_whole(unit: str) -> None:
+    """A megabyte of introducers ends, and leaves as much as in one piece."""
     cleaner = Cleaner()
-    for _ in range(2_000):
-        cleaner.feed(unit * 50)
-    assert time.perf_counter() - started < 5
+    shown = "".join(cleaner.feed(unit * 150) for _ in range(2_000))
+    assert shown == clean(unit * 300_000)
+
+
+def test_what_a_cleaner_keeps_back_does_not_grow() -> None:
+    """Of a string that is never closed only its introducer and its last character are kept."""
+    cleaner = Cleaner()
+    for _ in range(1_000):
+        cleaner.feed("\x1b]0;" + "x" * 1_000)
+    assert len(cleaner._open) <= 3
+
+
+def test_right_to_left_text_is_kept() -> None:
+    """Only what overrides the direction goes, and marks that letters need stay."""
+    assert clean("שלום \u202eمرحبا\u202c \u200f\u200d") == "שלום مرحبا \u200f\u200d"
+
+
+def test_one_line_begins_no_other() -> None:
+    """In a table or an error a provider's words cannot look like a line of ours."""
+    assert one_line("a\nerror: b\tc\u2028d") == "a error: b c d"
+
+
+@pytest.mark.parametrize(
+    ("name", "may"),
+    [
+        ("openrouter/anthropic/claude-opus-4.6", True),
+        ("local/smollm2-135m@t=0.5", True),
+        ("ollama/qwen2.5:0.5b", True),
+        ("x; rm -rf ~", False),
+        ("x$(id)", False),
+        ("x\nimport os", False),
+        ("x\x1b[31m", False),
+        ("", False),
+    ],
+)
+def test_completion_offers_only_plain_words(name: str, may: bool) -> None:
+    """A model's name comes from a provider's list, and completion puts it on the person's line."""
+    assert can_be_typed(name) is may

@@ -17,7 +17,7 @@ from smartrouter_serve.providers.local.server import LlamaServer, Running
 from smartrouter_serve.providers.openai_compatible import Account, OpenAICompatible
 from smartrouter_serve.types import Model
 
-_LOOK_AGAIN = 2.0
+_LOOK_AGAIN = 0.5
 """Seconds that a look at the disk holds for."""
 
 
@@ -27,8 +27,12 @@ class LlamaCpp(OpenAICompatible):
     first_token_timeout = 300.0
 
     def adjust(self, body: dict[str, Any], request: Request) -> None:  # noqa: ARG002
-        """Reuse what the slot has read already."""
+        """Reuse what the slot has read already, and tell how far it has read the rest.
+
+        Telling is also when llama.cpp notices that nobody listens any more (its issue 15232).
+        """
         body["cache_prompt"] = True
+        body["return_progress"] = True
 
 
 class LocalProvider:
@@ -52,7 +56,7 @@ class LocalProvider:
             self._installed = find_spec("xllamacpp") is not None
             self._there = frozenset(p.stem for p in store.pulled(self._settings.home))
         if not self._installed:
-            return "llama.cpp is not installed: pip install 'smartrouter-serve[local]'"
+            return "llama.cpp is not installed: `pip install 'smartrouter-serve[local]'`"
         if model.name in self._there:
             return ""
         known = store.offers().get(model.name)

