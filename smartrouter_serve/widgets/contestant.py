@@ -20,6 +20,8 @@ _END_FIRST = "display:flex;flex-direction:column-reverse"
 """Keeps a box that is drawn anew scrolled to its end."""
 _CHARACTERS = 4
 """Of a text, to a token, where nobody counted."""
+_MEASURABLE = 0.1
+"""Seconds of an answer from which its speed can be told."""
 
 
 @dataclass(slots=True)
@@ -133,7 +135,7 @@ class Column:
         if self._first is not None:
             tokens = (len(self.reply.text) + len(self.reply.reasoning)) / _CHARACTERS
             parts.append(f"first {seconds(self._first - self._asked)}")
-            if self._latest > self._first:
+            if self._latest - self._first > _MEASURABLE:
                 parts.append(f"about {tokens / (self._latest - self._first):.0f} tokens/s")
         cost = self.used_nanos if self.reply.done else self._so_far()
         if cost is not None:
@@ -157,7 +159,8 @@ class Column:
 
 def _exact(reply: Reply) -> str:
     usage, first = reply.usage, reply.first_token or 0.0
-    speed = usage.output_tokens / (reply.latency - first) if reply.latency > first else None
+    streamed = reply.latency - first
+    speed = usage.output_tokens / streamed if streamed > _MEASURABLE else None
     parts = [
         "cached" if reply.cached else "",
         "" if reply.first_token is None or reply.cached else f"first {seconds(first)}",
