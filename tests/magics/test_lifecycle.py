@@ -234,7 +234,9 @@ def test_a_changed_key_holds_from_the_next_call_on(book):
     assert value(book, "engines()") == 2
     ask(book, "await events.aclose()")
     assert book.upstream.cancelled.wait(10)
-    assert value(book, "engines()") == 1
+    deadline = time.monotonic() + 10
+    while value(book, "engines()") > 1:
+        assert time.monotonic() < deadline, "the engine before was never closed"
     [row] = value(book, "[r for r in Router().sync.query('usage', by='outcome') if r['key'] == 'cancelled']")
     assert row["calls"] == 1
 
