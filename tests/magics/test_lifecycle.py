@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -19,7 +20,7 @@ def census():
     shell, me = get_ipython(), psutil.Process()
     return {
         "threads": sorted(t.name for t in threading.enumerate()),
-        "children": len(me.children(recursive=True)),
+        "children": sum(c.status() != psutil.STATUS_ZOMBIE for c in me.children(recursive=True)),
         "files": sorted(f.path for f in me.open_files() if "history" not in f.path),
         "connections": sum(c.status == "ESTABLISHED" and c.raddr.port == PORT
                            for c in me.net_connections("tcp")),
@@ -48,6 +49,15 @@ def book(tmp_path):
         live.run(f"PORT = {port}\n{CENSUS}\n{ENGINES}")
         live.run("from smartrouter_serve import Router")
         yield live
+
+
+@pytest.fixture
+def weights() -> Path:
+    """The folder of the small local models."""
+    home = os.environ.get("SMARTROUTER_TEST_MODELS")
+    if not home:
+        pytest.skip("SMARTROUTER_TEST_MODELS names a home with the small models")
+    return Path(home) / "models"
 
 
 def ask(book, code: str):
@@ -237,7 +247,9 @@ def test_a_changed_key_holds_from_the_next_call_on(book):
     deadline = time.monotonic() + 10
     while value(book, "engines()") > 1:
         assert time.monotonic() < deadline, "the engine before was never closed"
-    [row] = value(book, "[r for r in Router().sync.query('usage', by='outcome') if r['key'] == 'cancelled']")
+    [row] = value(
+        book, "[r for r in Router().sync.query('usage', by='outcome') if r['key'] == 'cancelled']"
+    )
     assert row["calls"] == 1
 
 
@@ -263,14 +275,19 @@ def test_the_stop_button_ends_an_awaited_route(book):
         "async for event in Router().stream('WAIT', model='lab/small'):\n"
         "    display(getattr(event, 'text', ''))"
     )
-    for cell in (code, "print('x'); display('first piece'); await Router().route('WAIT', model='lab/small')"):
+    for cell in (
+        code,
+        "print('x'); display('first piece'); await Router().route('WAIT', model='lab/small')",
+    ):
         book.upstream.cancelled.clear()
         stopped = book.run(cell, interrupt_at="first piece" if "print" in cell else FIRST.strip())
         assert stopped.status == "error"
         assert "Cancel" in stopped.error[0] or "KeyboardInterrupt" in stopped.error[0]
         assert book.upstream.cancelled.wait(10) or "print" in cell
     ask(book, "%%route --no-cache -m lab/small\nHello")
-    outcomes = value(book, "{r['key']: r['calls'] for r in Router().sync.query('usage', by='outcome')}")
+    outcomes = value(
+        book, "{r['key']: r['calls'] for r in Router().sync.query('usage', by='outcome')}"
+    )
     assert outcomes["cancelled"] >= 1
     assert value(book, "Router().sync.query('unconfirmed')") == []
 
@@ -285,13 +302,18 @@ def test_the_stop_button_ends_a_blocking_route(book):
     stopped = book.run(code, interrupt_at=FIRST.strip())
     assert stopped.error[0] == "KeyboardInterrupt"
     assert book.upstream.cancelled.wait(10)
-    outcomes = value(book, "{r['key']: r['calls'] for r in Router().sync.query('usage', by='outcome')}")
+    outcomes = value(
+        book, "{r['key']: r['calls'] for r in Router().sync.query('usage', by='outcome')}"
+    )
     assert outcomes == {"cancelled": 1}
 
 
 def test_tasks_that_run_on_while_a_magic_runs(book):
     """Two cells' tasks and a magic at once: each gets its own answer."""
-    ask(book, "import asyncio\na = asyncio.create_task(Router().route('SAY aaa', model='lab/small'))")
+    ask(
+        book,
+        "import asyncio\na = asyncio.create_task(Router().route('SAY aaa', model='lab/small'))",
+    )
     ask(book, "b = asyncio.create_task(Router().route('SAY bbb', model='lab/large'))")
     ask(book, "%%route -m lab/small -o c\nSAY ccc")
     assert value(book, "(await a).text, (await b).text, c.text") == ("aaa", "bbb", "ccc")
@@ -381,3 +403,22 @@ def test_values_look_good(book):
     assert "lab/small" in decision.html
     ask(book, "%%arena --blind -m lab/small,lab/large -o hidden\nSAY words")
     assert "lab/" not in ask(book, "hidden").plain + ask(book, "hidden").html
+
+
+@pytest.mark.model
+def test_the_local_models_process_goes_with_the_extension(book, tmp_path, weights):
+    """It stays for a second kernel's sake as long as `keep_alive` says, and then ends."""
+    models = tmp_path / "home" / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    (models / "smollm2-135m.gguf").symlink_to(weights / "smollm2-135m.gguf")
+    with (tmp_path / "smartrouter.toml").open("a") as file:
+        file.write("\n[local]\nkeep_alive = 1\ncontext = 1024\n")
+    ask(book, "%unload_ext smartrouter_serve")
+    before = value(book, "census()")
+    ask(book, "%load_ext smartrouter_serve")
+    ask(book, "%%route -m local/smollm2-135m --max-tokens 4\nHello")
+    [server] = psutil.Process(value(book, "__import__('os').getpid()")).children()
+    ask(book, "%unload_ext smartrouter_serve")
+    psutil.wait_procs([server], timeout=30)
+    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+    assert value(book, "census()") == before

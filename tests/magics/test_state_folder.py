@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -37,7 +39,7 @@ def refused(book, said: str, *cells: str) -> None:
     """Each cell fails in one block of at most two lines that says what to do."""
     for cell in cells:
         output = book.run(cell)
-        assert output.status == "error"
+        assert output.status == "error", cell
         assert said in output.block
         assert len(output.block.splitlines()) == 2
         assert "Traceback" not in output.block
@@ -55,7 +57,12 @@ def test_a_removed_folder_is_made_anew(book, home):
     shutil.rmtree(home)
     works(book)
     assert calls(home) == 1
-    assert book.run("await __import__('smartrouter_serve').Router().route('x', model='lab/small')").status == "ok"
+    assert (
+        book.run(
+            "await __import__('smartrouter_serve').Router().route('x', model='lab/small')"
+        ).status
+        == "ok"
+    )
     voted = book.run("%smartrouter vote {battle.id} 1")
     assert voted.status == "error"
     assert "There is no battle" in voted.block
@@ -66,7 +73,9 @@ def test_a_file_in_place_of_the_folder(book, home, tmp_path):
     """Refused while it is there; with the folder back, all that was stored is there."""
     home.rename(tmp_path / "kept")
     home.write_text("in the way")
-    refused(book, "cannot be used", ASK, "%costs", "%smartrouter vote {battle.id} 1", "%leaderboard")
+    refused(
+        book, "cannot be used", ASK, "%costs", "%smartrouter vote {battle.id} 1", "%leaderboard"
+    )
     home.unlink()
     (tmp_path / "kept").rename(home)
     works(book)
@@ -111,3 +120,48 @@ def test_a_full_disk(book, home):
     book.run("resource.setrlimit(resource.RLIMIT_FSIZE, limits)")
     works(book)
     assert calls(home) == before + 1
+
+
+@pytest.fixture
+def mounted():
+    """Mount something for as long as the test runs; needs the right to."""
+    places = []
+
+    def mount(*arguments) -> None:
+        done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, check=False)
+        if done.returncode:
+            pytest.skip("may not mount a file system here")
+        places.append(arguments[-1])
+
+    yield mount
+    for place in reversed(places):
+        subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
+
+
+def test_a_folder_that_became_read_only(book, home, tmp_path, mounted):
+    """What is stored can be read, nothing is spent; then the cell works again."""
+    copy = tmp_path / "copy"
+    shutil.copytree(home, copy)
+    mounted("--bind", copy, home)
+    subprocess.run(["mount", "-o", "remount,bind,ro", home], check=True)
+    refused(book, "readonly", ASK, "%smartrouter vote {battle.id} 1")
+    assert "lab/small" in book.run("%costs").plain
+    subprocess.run(["umount", "--lazy", home], check=True)
+    works(book)
+    assert calls(home) == 4
+
+
+def test_a_disk_that_is_full(home, tmp_path, mounted):
+    """Refused while there is no room; then all that was stored is there."""
+    mounted("-t", "tmpfs", "-o", "size=400k", "tmpfs", home)
+    with notebook(tmp_path) as book:
+        assert book.run(ASK).status == "ok"
+        stored = calls(home)
+        with suppress(OSError), (home / "ballast").open("wb") as ballast:
+            while True:
+                ballast.write(bytes(1_000))
+                ballast.flush()
+        refused(book, "disk", ASK, ASK)
+        (home / "ballast").unlink()
+        works(book)
+        assert calls(home) == stored + 1
