@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 tenants: WeakSet[Any] = globals().get("tenants") or WeakSet()
 """Who has an engine on the loop: while one is left, `stop` leaves the loop alone."""
+of_parents: list[Any] = []
+"""Engines that a fork inherited: not collected, since that would close sockets of the parent's."""
 _lock = threading.Lock()
 _running: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = globals().get("_running")
 # A module that autoreload runs again keeps the loop that it has.

@@ -52,6 +52,7 @@ class Router:
         self._given = backend
         self._backend = backend
         self._sync: SyncRouter | None = None
+        self._process = os.getpid()
 
     @property
     def backend(self) -> Backend:
@@ -59,6 +60,9 @@ class Router:
 
         Raises `ConfigError` where the configuration is wrong.
         """
+        if self._backend is not self._given and self._process != os.getpid():
+            background.of_parents.append(self._backend)
+            self._backend = None
         if self._backend is None and self._shares:
             self._backend = shared.Share()
         elif self._backend is None:
@@ -66,6 +70,7 @@ class Router:
             from smartrouter_serve.config import load
 
             self._backend = build_engine(load(self._config))
+        self._process = os.getpid()
         return self._backend
 
     @property

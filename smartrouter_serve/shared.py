@@ -163,13 +163,11 @@ class _Events:
 
 _notebook: _Notebook = globals().get("_notebook") or _Notebook()
 # A module that autoreload runs again keeps the engine that it has.
-_of_parents: list[_Notebook] = []
-"""What a fork has inherited: not collected, as that would close sockets of the parent's."""
 
 
 def _forget() -> None:
     global _notebook  # noqa: PLW0603 - one notebook a process
-    _of_parents.append(_notebook)
+    background.of_parents.append(_notebook)
     _notebook = _Notebook(_notebook._last)  # noqa: SLF001 - one module
 
 

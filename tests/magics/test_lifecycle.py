@@ -352,8 +352,12 @@ def test_a_fork_works_on_both_sides(book):
     ask(book, "%%route -m lab/small --session talk\nHello")
     ask(
         book,
-        "import multiprocessing as mp\n"
+        "import multiprocessing as mp, os\n"
+        "mine = Router(os.environ['SMARTROUTER_CONFIG'])\n"
+        "mine.sync.route('SAY mine', model='lab/large')\n"
         "def work(queue):\n"
+        "    with mine.sync as own:\n"
+        "        assert own.route('SAY own', model='lab/large').text == 'own'\n"
         "    with Router().sync as router:\n"
         "        queue.put(router.route('SAY child', model='lab/small', session='talk').text)\n"
         "context = mp.get_context('fork')\n"
@@ -367,8 +371,12 @@ def test_a_fork_works_on_both_sides(book):
     assert len(book.upstream.bodies[-1]["messages"]) == 3
     ask(book, "%%route -m lab/small --session talk -o reply\nSAY parent")
     assert value(book, "reply.text") == "parent"
-    [row] = value(book, "Router().sync.query('usage', by='model')")
+    row, large = value(
+        book, "sorted(Router().sync.query('usage', by='model'), key=lambda r: -r['calls'])"
+    )
+    assert large["calls"] == 2
     assert (row["calls"], row["cost"]) == (3, "0.000066000")
+    ask(book, "assert mine.sync.route('SAY on', model='lab/large').text == 'on'")
 
 
 def test_a_restarted_kernel_leaves_no_process(book):
