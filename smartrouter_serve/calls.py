@@ -108,6 +108,7 @@ class Query:
         "models",
         "groups",
         "usage",
+        "spending",
         "budgets",
         "unconfirmed",
         "leaderboard",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,10 +14,13 @@ from typing import Any, TypeVar
 
 import click
 
+from smartrouter_serve.calls import Call, Event
 from smartrouter_serve.client import Router, SyncRouter
 from smartrouter_serve.errors import UsageError
 from smartrouter_serve.providers.catalog import configured_catalog
 from smartrouter_serve.widgets.bundle import Bundle
+from smartrouter_serve.widgets.terminal import clean
+from smartrouter_serve.widgets.tty import colorless, on_terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +35,85 @@ def router() -> Iterator[SyncRouter]:
         yield found.sync
     finally:
         found.sync.close()
+
+
+_TICK = 0.05
+"""Seconds without an event after which a screen is drawn, and an interrupt noticed."""
+_INTERRUPTED = 130
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let an interrupt end the command in one line, with status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("stopped; what was used is in `smartrouter usage`")
+        sys.exit(_INTERRUPTED)
+
+
+@contextmanager
+def following(found: SyncRouter, call: Call) -> Iterator[Iterator[Event | None]]:
+    """The events of a call, and None whenever nothing comes for a while.
+
+    Ctrl-C raises between two of them, so that nothing drawn is torn in the middle; then the call
+    is cancelled and settled. A second Ctrl-C does not wait for that.
+    """
+    source = found.ticking(call, _TICK)
+    presses = 0
+
+    def press(*_: object) -> None:
+        nonlocal presses
+        presses += 1
+        if presses > 1:
+            raise KeyboardInterrupt
+
+    def events() -> Iterator[Event | None]:
+        for event in source:
+            if presses:
+                raise KeyboardInterrupt
+            yield event
+
+    before = signal.getsignal(signal.SIGINT)
+    ours = before is signal.default_int_handler
+    if ours:  # in the background of a script an interrupt may be ignored, and stays so
+        signal.signal(signal.SIGINT, press)
+    try:
+        yield events()
+    finally:
+        if presses > 1:
+            os._exit(_INTERRUPTED)
+        try:
+            source.close()
+        except KeyboardInterrupt:
+            os._exit(_INTERRUPTED)
+        if ours:
+            signal.signal(signal.SIGINT, before)
+
+
+def note(text: str) -> None:
+    """Say something beside the answer, on standard error, quietly."""
+    text = clean(text)
+    dim = on_terminal(sys.stderr) and not colorless()
+    click.echo(click.style(text, dim=True) if dim else text, err=True)
+
+
+@contextmanager
+def single_keys() -> Iterator[Callable[[], str]]:
+    """Read keys one by one, without an echo; what was typed before is dropped."""
+    if sys.platform == "win32":
+        yield click.getchar
+        return
+    import termios
+    import tty
+
+    keyboard = sys.stdin.fileno()
+    before = termios.tcgetattr(keyboard)
+    tty.setcbreak(keyboard)
+    try:
+        yield lambda: os.read(keyboard, 1).decode("latin-1")
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
 
 
 _UNSAFE = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -12,8 +13,8 @@ from smartrouter_serve.errors import Problem, SmartRouterError, UsageError, did_
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("ask", "Send a prompt to the cheapest model that is good enough."),
-    "arena": ("ask", "Let several models answer side by side."),
-    "vote": ("ask", "Vote on a battle."),
+    "arena": ("arena", "Let several models answer side by side."),
+    "vote": ("arena", "Vote on a battle."),
     "models": ("models", "List the models, with price, health and speed."),
     "prices": ("models", "Show the prices of models."),
     "estimate": ("models", "Estimate what a file of prompts would cost."),
@@ -80,6 +81,9 @@ def report(error: SmartRouterError, *, as_json: bool) -> int:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit."""
     as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None where it was closed
+            stream.reconfigure(errors="replace")
     try:
         smartrouter.main(args=arguments, prog_name="smartrouter", standalone_mode=False)
     except click.exceptions.Exit as exited:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import sys
+from shutil import get_terminal_size
 
 import click
 
@@ -11,9 +12,9 @@ from smartrouter_serve.cli.common import as_json, router, show
 from smartrouter_serve.errors import UsageError
 from smartrouter_serve.money import nanos
 from smartrouter_serve.money import show as money
-from smartrouter_serve.spans import seconds
 from smartrouter_serve.widgets.bundle import line, table
-from smartrouter_serve.widgets.tables import budgets_table, leaderboard_table, usage_table
+from smartrouter_serve.widgets.costs import Costs
+from smartrouter_serve.widgets.tables import budgets_table, leaderboard_table
 
 
 @click.command()
@@ -21,11 +22,11 @@ from smartrouter_serve.widgets.tables import budgets_table, leaderboard_table, u
 @click.option("--since", default="", help="How far back: 12h, 7d, 4w.")
 @as_json
 def usage(by: str, since: str, *, as_json: bool) -> None:  # noqa: D103
-    start = time.time() - seconds(since) if since else None
     with router() as found:
-        rows = found.query("usage", by=by, since=start)
-        baseline = found.query("status")["baseline"]
-    show(rows, usage_table(rows, by, baseline), as_json=as_json)
+        costs = Costs.ask(found, by, since)
+    width = get_terminal_size().columns if sys.stdout.isatty() else None
+    drawn = costs.draw('smartrouter ask "What is the capital of France?"', width)
+    show(costs.rows, drawn, as_json=as_json)
 
 
 @click.group(invoke_without_command=True)

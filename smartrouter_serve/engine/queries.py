@@ -111,6 +111,23 @@ async def _usage(
     return await ports.ledger.usage(by, since)
 
 
+async def _spending(ports: Ports, _runs: Runs, since: float | None = None) -> list[dict[str, Any]]:
+    """Usage by day, model and baseline, with where each model comes from."""
+    models = ports.catalog.models
+    by_provider = {model.provider: _origin(model) for model in models.values()}
+    rows = await ports.ledger.usage("day,model,baseline", since)
+    for row in rows:
+        name = row["model"]
+        known = by_provider.get(name.partition("/")[0], "other")
+        row["origin"] = _origin(models[name]) if name in models else known
+    return rows
+
+
+def _origin(model: Model) -> str:
+    """The model's origin; a provider of one's own may say its law only."""
+    return "chinese" if model.jurisdiction == "CN" else model.origin
+
+
 async def _budgets(ports: Ports, _runs: Runs) -> list[dict[str, Any]]:
     return await ports.ledger.budgets()
 
@@ -197,6 +214,7 @@ _SUBJECTS: dict[str, Callable[..., Awaitable[Any]]] = {
     "models": _models,
     "groups": _groups,
     "usage": _usage,
+    "spending": _spending,
     "budgets": _budgets,
     "unconfirmed": _unconfirmed,
     "leaderboard": _leaderboard,

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from smartrouter_serve.engine.ports import Speed
-from smartrouter_serve.errors import UsageError
+from smartrouter_serve.errors import UsageError, did_you_mean
 from smartrouter_serve.money import dollars
 
 _KEYS = {
@@ -23,6 +23,7 @@ _KEYS = {
     "project": "project",
     "outcome": "COALESCE(outcome, kind)",
     "policy": "COALESCE(policy, '')",
+    "baseline": "COALESCE(baseline, '')",
 }
 _RECENT = 50
 """Calls of a model that its measured speed is the median of."""
@@ -34,11 +35,18 @@ _ROUNDS = 50
 def usage(db: sqlite3.Connection, by: str, since: float | None) -> list[dict[str, Any]]:
     """Calls, tokens and money, grouped; an orphan that nobody corrected is `unconfirmed`.
 
+    `by` may be several groupings joined by commas; each row then also names each by itself.
+
     Raises `UsageError` for an unknown grouping.
     """
-    if by not in _KEYS:
-        raise UsageError(f"Unknown grouping {by!r}.", f"Group by {', '.join(_KEYS)}.")
-    # The key is one of our own expressions, so nothing foreign reaches the statement.
+    names = by.split(",")
+    for name in names:
+        if name not in _KEYS:
+            hint = did_you_mean(name, _KEYS, write=str)
+            raise UsageError(f"Unknown grouping {name!r}.", f"{hint}Group by {', '.join(_KEYS)}.")
+    # The keys are our own expressions, so nothing foreign reaches the statement.
+    keys = ", ".join(f"{_KEYS[name]} AS key{number}" for number, name in enumerate(names))
+    order = ", ".join(f"key{number}" for number in range(len(names)))
     rows = db.execute(
         f"""
         WITH corrected AS (SELECT hold FROM entries WHERE kind = 'correction'),
@@ -47,7 +55,7 @@ def usage(db: sqlite3.Connection, by: str, since: float | None) -> list[dict[str
             FROM entries WHERE kind != 'hold' AND opened >= ?
                 AND NOT (kind = 'settle' AND outcome IS NULL)
         )
-        SELECT {_KEYS[by]} AS key,
+        SELECT {keys},
             SUM(kind = 'settle' OR kind = 'orphan') AS calls,
             SUM(kind = 'settle' AND outcome NOT IN ('ok', 'cancelled')) AS failed,
             SUM(input_tokens) AS input_tokens,
@@ -60,18 +68,17 @@ def usage(db: sqlite3.Connection, by: str, since: float | None) -> list[dict[str
                 AS baseline,
             SUM(CASE WHEN price_known AND baseline_nanos IS NOT NULL THEN spent END) AS compared,
             SUM(NOT price_known) AS unknown_cost_calls
-        FROM closed GROUP BY key ORDER BY cost DESC, calls DESC, key
+        FROM closed GROUP BY {order} ORDER BY cost DESC, calls DESC, {order}
         """,  # noqa: S608  # nosec B608
         (since or 0.0,),
     ).fetchall()
-    return [_usage_row(row) for row in rows]
+    return [_usage_row(row, names) for row in rows]
 
 
-def _usage_row(row: sqlite3.Row) -> dict[str, Any]:
-    told = {
+def _usage_row(row: sqlite3.Row, names: list[str]) -> dict[str, Any]:
+    told = {"key": row["key0"]} | {
         name: row[name]
         for name in (
-            "key",
             "calls",
             "failed",
             "input_tokens",
@@ -81,6 +88,8 @@ def _usage_row(row: sqlite3.Row) -> dict[str, Any]:
             "unknown_cost_calls",
         )
     }
+    if len(names) > 1:
+        told |= {name: row[f"key{number}"] for number, name in enumerate(names)}
     baseline = row["baseline"]
     return {
         **told,

@@ -46,6 +46,8 @@ BLIND = argument("--blind", action="store_true", help="Hide the names until the 
 WORDS = argument("words", nargs="*", help="The prompt, on one line.")
 BY = argument("--by", default="model", help="model, provider, intent, day, notebook or project.")
 SINCE = argument("--since", default="", help="How far back: 12h, 7d, 4w.")
+INTERACTIVE = argument("--interactive", action="store_true", help="Draw it with plotly.")
+CSV = argument("--csv", metavar="FILE", help="Write the table to this file as well.")
 
 
 def options(*arguments: Callable[[F], F]) -> Callable[[F], F]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from smartrouter_serve.calls import Decided, decode
 from smartrouter_serve.errors import UsageError, did_you_mean
 from smartrouter_serve.magics.session import Session
-from smartrouter_serve.widgets.bundle import Bundle, heading, line, table
+from smartrouter_serve.widgets.bundle import Bundle, heading, line, table, to_paste
 from smartrouter_serve.widgets.tables import (
     budgets_table,
     decision_table,
@@ -15,18 +15,41 @@ from smartrouter_serve.widgets.tables import (
     status_table,
 )
 
+_FIRST_STEPS = (
+    "!smartrouter local pull smollm2",
+    'import os, getpass; os.environ["OPENROUTER_API_KEY"] = getpass.getpass("OpenRouter key: ")',
+)
+"""The two ways to a model: 98 MB and no key, or a key that the saved notebook does not show."""
+_QUESTION = "What is the capital of France?"
+
 
 def status(session: Session, _words: Sequence[str]) -> Bundle:
     """Where it runs, which providers have a key, budgets, what to try next."""
     told = session.router.query("status")
     shown = status_table(told)
     if not any(provider["ready"] for provider in told["providers"]):
-        shown += line(
-            "No model can be called yet. Paste one of: `!smartrouter local pull smollm2` (98 MB, "
-            "no key), `!smartrouter keys set openrouter`."
-        )
-        return shown
-    return shown + line("Try %%route, %%arena -g local, %costs, %smartrouter why.")
+        shown += line("No model can be called yet. Paste one of these two lines:")
+        return shown + to_paste(_FIRST_STEPS)
+    names = [row["name"] for row in session.router.query("sessions")]
+    if names:
+        shown += line(f"Sessions: {', '.join(names)}")
+    return shown + _last(session) + line("Try next:") + to_paste(_next_steps(session))
+
+
+def _next_steps(session: Session) -> list[str]:
+    """Lines that work as they are: a battle only where two models can be called."""
+    ready = [row["id"] for row in session.router.query("models") if not row["ready"]]
+    battle = [f"%arena -m {','.join(ready[:2])} {_QUESTION}"] if len(ready) > 1 else []
+    return [f"%route {_QUESTION}", *battle, "%costs --since 7d", "%smartrouter help"]
+
+
+def _last(session: Session) -> Bundle:
+    """The last decision of this process, if there was one."""
+    try:
+        told = session.router.query("why")
+    except UsageError:
+        return Bundle("", "")
+    return line(f"Last decision: {told['decision']['reason']}")
 
 
 def models(session: Session, words: Sequence[str]) -> Bundle:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import keyword
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
@@ -15,16 +15,17 @@ from smartrouter_serve.client import arena_call, route_call
 from smartrouter_serve.errors import UsageError
 from smartrouter_serve.magics import arguments as a
 from smartrouter_serve.magics import commands
+from smartrouter_serve.magics.costs import show_costs
 from smartrouter_serve.magics.failure import CellError, readable
 from smartrouter_serve.magics.interpolate import interpolate
 from smartrouter_serve.magics.running import Running
 from smartrouter_serve.magics.screen import screen
 from smartrouter_serve.magics.session import Session
-from smartrouter_serve.spans import seconds
 from smartrouter_serve.types import Reply
 from smartrouter_serve.widgets.battle import BattleView
+from smartrouter_serve.widgets.costs import Costs
 from smartrouter_serve.widgets.reply import ReplyView
-from smartrouter_serve.widgets.tables import decision_table, leaderboard_table, usage_table
+from smartrouter_serve.widgets.tables import decision_table, leaderboard_table
 
 _ROUTE = (
     *(a.MODEL, a.POLICY, a.BUDGET, a.LATENCY, a.INTENT, a.SESSION, a.CONTEXT, a.SYSTEM),
@@ -133,18 +134,25 @@ class SmartRouterMagics(Magics):
             screen(self.session.shell).show(commands.run(self.session, line))
 
     @line_magic
-    @a.options(a.BY, a.SINCE, a.VARIABLE)
+    @a.options(a.BY, a.SINCE, a.INTERACTIVE, a.CSV, a.VARIABLE)
     def costs(self, line: str) -> None:
-        """Show what was spent and saved, by model, provider, intent, day, notebook or project."""
+        """Show what was spent and saved, by model, provider, intent, day, notebook or project.
+
+        -o stores a pandas DataFrame where pandas is installed, else a list of rows.
+
+        Example::
+
+            %costs --by day --since 7d --csv costs.csv
+        """
         with readable():
             given = a.parse(self.costs, line)
             _check_variable(given.output)
-            since = time.time() - seconds(given.since) if given.since else None
-            rows = self.session.router.query("usage", by=given.by, since=since)
-            baseline = self.session.router.query("status")["baseline"]
-            screen(self.session.shell).show(usage_table(rows, given.by, baseline))
+            costs = Costs.ask(self.session.router, given.by, given.since)
+            show_costs(screen(self.session.shell), costs, interactive=given.interactive)
+            if given.csv:
+                costs.write_csv(Path(given.csv))
             if given.output:
-                self.session.shell.user_ns[given.output] = rows
+                self.session.shell.user_ns[given.output] = costs.frame()
 
     @line_magic
     def leaderboard(self, line: str) -> None:  # noqa: ARG002 - a magic's signature

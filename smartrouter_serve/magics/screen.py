@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from smartrouter_serve.widgets.battle import BattleView
 from smartrouter_serve.widgets.bundle import Bundle
 from smartrouter_serve.widgets.terminal import Cleaner
+from smartrouter_serve.widgets.tty import on_terminal
+
+if TYPE_CHECKING:
+    from smartrouter_serve.widgets.columns import Stage
 
 _RATE = 0.1
 """Seconds between two drawings: JupyterLab drops none, so more would pile up."""
@@ -59,20 +64,47 @@ class Page:
 
 
 class Terminal:
-    """Increments of the answer as they come, then the lines under it."""
+    """Increments of the answer as they come, then the lines under it; a battle in live columns."""
 
-    def __init__(self) -> None:
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
         self._cleaner = Cleaner()
         self._written = ""
+        self._stage: Stage | None = None
 
     def update(self, view: View, delta: str = "", *, final: bool = False) -> None:
         """Write what is new; at the end what the increments did not hold."""
+        if isinstance(view, BattleView) and on_terminal(sys.stdout):
+            self._battle(view, final=final)
+            return
         if delta:
             self._write(self._cleaner.feed(delta))
         if final:
             text = view.draw().text
             rest = text[len(self._written) :] if text.startswith(self._written) else f"\n{text}"
             self._write(rest.rstrip("\n") + "\n")
+
+    def _battle(self, view: BattleView, *, final: bool) -> None:
+        from smartrouter_serve.widgets.columns import Stage, ballot, write_result
+        from smartrouter_serve.widgets.prose import console
+
+        if self._stage is None:
+            self._stage = Stage(console(), view)
+            self._shell.events.register("post_run_cell", self._leave)
+        if not final:
+            self._stage.update()
+            return
+        self._leave()
+        write_result(console(), view)
+        if view.battle is not None:
+            self._write(f"Vote: %{ballot(view.battle)}\n")
+
+    def _leave(self, *_: object) -> None:
+        """Give the terminal back; whatever ends the cell, IPython calls this at its end."""
+        if self._stage is not None:
+            self._stage.close()
+            self._stage = None
+            self._shell.events.unregister("post_run_cell", self._leave)
 
     def clear(self) -> None:
         """Has nothing to take back."""
@@ -89,4 +121,4 @@ class Terminal:
 
 def screen(shell: Any) -> Page | Terminal:
     """The screen of this shell."""
-    return Terminal() if getattr(shell, "kernel", None) is None else Page()
+    return Terminal(shell) if getattr(shell, "kernel", None) is None else Page()

@@ -10,6 +10,8 @@ from typing import Any
 from smartrouter_serve.widgets.terminal import clean
 
 _GREY = "color: var(--jp-ui-font-color2, #767676); font-size: 90%"
+NO_MATHS = "mathjax_ignore"
+"""Class of what holds amounts: MathJax takes two dollar signs for a formula."""
 _CELL = "padding: 2px 10px 2px 0; text-align: left; vertical-align: top"
 
 
@@ -36,10 +38,17 @@ def line(text: str, *, title: str = "") -> Bundle:
     return Bundle(f'<div style="{_GREY}"{hint}>{escape(text)}</div>', text)
 
 
+def to_paste(lines: Iterable[str]) -> Bundle:
+    """Lines to paste into a cell, each by itself."""
+    shown = [clean(text) for text in lines]
+    html = "".join(f"<pre><code>{escape(text)}</code></pre>" for text in shown)
+    return Bundle(html, "\n".join(f"    {text}" for text in shown))
+
+
 def heading(text: str) -> Bundle:
     """A line that says what follows."""
     text = clean(text)
-    return Bundle(f"<div><strong>{escape(text)}</strong></div>", text)
+    return Bundle(f'<div class="{NO_MATHS}"><strong>{escape(text)}</strong></div>', text)
 
 
 def folded(summary: str, inside: Bundle) -> Bundle:
@@ -57,7 +66,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Bundle:
         "<tr>" + "".join(f'<td style="{_CELL}">{escape(value)}</td>' for value in row) + "</tr>"
         for row in shown
     )
-    html = f'<table style="border-collapse: collapse"><tr>{head}</tr>{body}</table>'
+    html = (
+        f'<table class="{NO_MATHS}" style="border-collapse: collapse"><tr>{head}</tr>{body}</table>'
+    )
     return Bundle(html, _plain_table(columns, shown))
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from smartrouter_serve.money import show
 from smartrouter_serve.types import Candidate, Decision
 from smartrouter_serve.widgets.bundle import Bundle, folded, heading, line, table
+from smartrouter_serve.widgets.chart import blocks
+from smartrouter_serve.widgets.terminal import clean
+from smartrouter_serve.widgets.width import cells, cut, fitted
 
 Rows = Sequence[Mapping[str, Any]]
+_BUDGET_BAR = 10
 
 
 def _money(text: str | None) -> str:
@@ -68,11 +73,22 @@ def models_table(rows: Rows) -> Bundle:
     return table(columns, shown)
 
 
-def usage_table(rows: Rows, by: str, baseline: str) -> Bundle:
-    """Spend and savings, with the baseline named and what is not certain apart."""
+def usage_heading(rows: Rows, baseline: str) -> Bundle:
+    """What was spent and saved in all."""
+    total = sum((Decimal(row["cost"]) for row in rows), Decimal(0))
+    known = [Decimal(row["saved"]) for row in rows if row["saved"] is not None]
+    saved = sum(known, Decimal(0))
+    against = f"{show(saved)} saved" if saved >= 0 else f"{show(-saved)} dearer"
+    if not known:
+        against = "savings unknown"
+    return heading(f"{show(total)} spent, {against} against {baseline}")
+
+
+def usage_rows(rows: Rows, by: str, width: int | None = None) -> Bundle:
+    """The groups, and what is not certain; the text leaves columns out that `width` cannot hold."""
     shown = [
         (
-            row["key"] or "–",
+            " ".join(row["key"].split()) or "–",
             row["calls"],
             row["failed"],
             f"{row['input_tokens']:,} → {row['output_tokens']:,}",
@@ -81,23 +97,42 @@ def usage_table(rows: Rows, by: str, baseline: str) -> Bundle:
         )
         for row in rows
     ]
-    if not shown:
-        return line("Nothing was spent yet.")
-    total = sum((Decimal(row["cost"]) for row in rows), Decimal(0))
-    saved = sum((Decimal(row["saved"] or 0) for row in rows), Decimal(0))
-    against = f"{show(saved)} saved" if saved >= 0 else f"{show(-saved)} dearer"
-    result = heading(f"{show(total)} spent, {against} against {baseline}")
-    result += table((by, "calls", "failed", "tokens", "cost", "saved"), shown)
+    result = narrowed((by, "calls", "failed", "tokens", "cost", "saved"), shown, width)
     unknown = sum(row["unknown_cost_calls"] for row in rows)
     if unknown:
-        result += line(f"{unknown} calls have no known price and are counted as 0 dollars here.")
+        result += fitted(
+            line(f"{unknown} calls have no known price and are counted as 0 dollars here."), width
+        )
     open_bound = sum((Decimal(row["unconfirmed"]) for row in rows), Decimal(0))
     if open_bound:
-        result += line(
+        told = (
             f"At most {show(open_bound)} more were on hold when a process died; "
             "`smartrouter budget` lists the runs."
         )
+        result += fitted(line(told), width)
     return result
+
+
+_SPARE = ("failed", "tokens", "calls", "saved")
+"""Columns of the costs that a narrow terminal goes without, the first ones first."""
+_SHORTEST_KEY = 12
+
+
+def narrowed(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None) -> Bundle:
+    """A table whose text goes without spare columns, and cuts the first one, where it must."""
+    full = table(columns, rows)
+    if width is None:
+        return full
+    kept = [list(map(clean, map(str, column))) for column in zip(columns, *rows, strict=True)]
+    for spare in ("", *_SPARE):
+        kept = [column for column in kept if column[0] != spare or column is kept[0]]
+        taken = sum(2 + max(map(cells, column)) for column in kept[1:])
+        if taken + min(_SHORTEST_KEY, max(map(cells, kept[0]))) <= width:
+            break
+    kept[0] = [cut(key, max(width - taken, 1)) for key in kept[0]]
+    head, *body = zip(*kept, strict=True)
+    text = "\n".join(cut(row, width) for row in table(head, body).text.split("\n"))
+    return replace(full, text=text)
 
 
 def budgets_table(rows: Rows) -> Bundle:
@@ -141,7 +176,7 @@ def status_table(status: Mapping[str, Any]) -> Bundle:
     """Where it runs, who can be called, and what is left."""
     rows = [
         (provider["name"], "ready" if provider["ready"] else provider["why"])
-        for provider in status["providers"]
+        for provider in sorted(status["providers"], key=lambda provider: not provider["ready"])
     ]
     config = status["config_file"] or "none (defaults hold)"
     shown = line(
@@ -149,4 +184,19 @@ def status_table(status: Mapping[str, Any]) -> Bundle:
         f"project {status['project'] or '–'} · configuration {config} · state in {status['home']}"
     )
     shown += table(("provider", "state"), rows)
-    return shown + budgets_table(status["budgets"])
+    return shown + _budget_bars(status["budgets"])
+
+
+def _budget_bars(rows: Rows) -> Bundle:
+    """What is left of every budget, as a bar and in words."""
+    if not rows:
+        return budgets_table(rows)
+    shown = []
+    for row in rows:
+        left, limit = Decimal(row["left"]), Decimal(row["limit"])
+        share = float(max(left, Decimal(0)) / limit) if limit else 0.0
+        window = "" if row["window"] == "total" else f" a {row['window']}"
+        bar = blocks(share, _BUDGET_BAR).replace(" ", "·")
+        told = f"{int(share * 100)}% left: {show(left)} of {show(limit)}{window}"
+        shown.append((row["name"], bar, told + ("" if row["hard"] else ", soft")))
+    return table(("budget", "left", ""), shown)

@@ -14,6 +14,7 @@ import pytest
 
 from smartrouter_serve.cli.main import main
 from tests.cli.lab_server import Upstream
+from tests.cli.pseudo import Terminal
 
 KEY = "9f8e7d6c5b4a.Zq81LmN0pR"
 """Of no vendor's pattern: whoever wants to hide it must know it."""
@@ -107,3 +108,23 @@ def spawn(home) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def terminal_of(spawn) -> Iterator[Callable[..., Terminal]]:
+    """Make terminals of a size to start the command on."""
+    opened: list[Terminal] = []
+
+    def make(columns: int = 80, rows: int = 24) -> Terminal:
+        opened.append(Terminal(spawn, columns, rows))
+        return opened[-1]
+
+    yield make
+    for terminal in opened:
+        terminal.close()
+
+
+@pytest.fixture
+def terminal(terminal_of) -> Terminal:
+    """A terminal of the usual size."""
+    return terminal_of()

@@ -20,6 +20,10 @@ class Script:
     """The stream ends without a finish reason."""
     hang: bool = False
     """After the pieces it waits until the caller is gone."""
+    thoughts: list[str] = field(default_factory=list)
+    """What it thinks before it answers."""
+    pause: int | None = None
+    """Wait for `Upstream.go` before the piece of this number."""
 
 
 class Upstream:
@@ -32,6 +36,8 @@ class Upstream:
         self.listed: list[str] = ["small"]
         self.spoken = threading.Event()
         """A hanging answer has sent its pieces."""
+        self.go = threading.Event()
+        """Lets answers that pause go on."""
         self.left = threading.Event()
         """The caller of a hanging answer is gone."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -78,7 +84,11 @@ class Upstream:
                 self.send_header("content-type", "text/event-stream")
                 self.send_header("connection", "close")
                 self.end_headers()
-                for piece in script.pieces:
+                for thought in script.thoughts:
+                    self._event({"choices": [{"delta": {"reasoning_content": thought}}]})
+                for number, piece in enumerate(script.pieces):
+                    if number == script.pause:
+                        upstream.go.wait(60)
                     self._event({"choices": [{"delta": {"content": piece}}]})
                 if script.hang:
                     upstream.spoken.set()

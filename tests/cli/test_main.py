@@ -28,6 +28,21 @@ def test_help_imports_no_command():
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.usefixtures("configure")
+def test_an_answer_in_a_pipe_loads_no_drawing():
+    """It is for those who look. (rich itself comes with httpx, which has a command line.)"""
+    code = (
+        "import sys; from smartrouter_serve.cli.main import main\n"
+        "for words in (['arena', '-m', 'lab/small,lab/large', 'Hi'], ['ask', 'Hi']):\n"
+        "    try: main(words)\n"
+        "    except SystemExit: pass\n"
+        "print([m for m in ('columns', 'prose') if f'smartrouter_serve.widgets.{m}' in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Hello there friend" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
 def test_version(cli):
     """The installed version."""
     assert cli("--version").out.strip().endswith(version("smartrouter-serve"))

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
-import sys
-from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,105 +11,6 @@ import pytest
 from smartrouter_serve.config import load
 from smartrouter_serve.security.vault import Vault
 from tests.cli.lab_server import Script
-
-
-class Screen:
-    """The lines of a terminal that knows newline, return, backspace and erasing to the end."""
-
-    def __init__(self) -> None:
-        self.rows: list[list[str]] = [[]]
-        self.column = 0
-
-    def feed(self, text: str) -> None:
-        for token in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|.", text, re.DOTALL):
-            self._put(token)
-
-    def _put(self, token: str) -> None:
-        row = self.rows[-1]
-        if token == "\n":
-            self.rows.append([])
-            self.column = 0
-        elif token == "\r":
-            self.column = 0
-        elif token == "\b":
-            self.column = max(self.column - 1, 0)
-        elif token in ("\x1b[K", "\x1b[0K"):
-            del row[self.column :]
-        elif not token.startswith("\x1b"):
-            row.extend(" " * (self.column - len(row)))
-            row[self.column : self.column + 1] = [token]
-            self.column += 1
-
-    @property
-    def lines(self) -> list[str]:
-        return ["".join(row).rstrip() for row in self.rows]
-
-
-_OWN_IT = (
-    "python",
-    "-c",
-    """
-import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.argv[1], sys.argv[1:])
-""",
-)
-"""Makes the terminal the process's own, so that Ctrl-C reaches it."""
-
-
-class Terminal:
-    """A process on a pseudo-terminal."""
-
-    def __init__(self, spawn: Callable) -> None:
-        self._master, self._slave = pty.openpty()
-        self._spawn = spawn
-        self.raw = ""
-
-    def start(self, *arguments: str) -> Terminal:
-        ends = dict.fromkeys(("stdin", "stdout", "stderr"), self._slave)
-        self.process = self._spawn(
-            *arguments, executable=sys.executable, prefix=_OWN_IT, start_new_session=True, **ends
-        )
-        os.close(self._slave)
-        return self
-
-    def until(self, text: str) -> None:
-        while text not in self.raw and self._read():
-            pass
-        assert text in self.raw
-
-    def write(self, text: str) -> None:
-        os.write(self._master, text.encode())
-
-    def end(self) -> tuple[int, list[str]]:
-        """Read to the end; the exit status and the lines on the screen."""
-        while self._read():
-            pass
-        status = self.process.wait(20)
-        screen = Screen()
-        screen.feed(self.raw)
-        return status, screen.lines
-
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._master], [], [], 30)
-        assert ready, f"nothing came; so far: {self.raw!r}"
-        try:
-            data = os.read(self._master, 4096)
-        except OSError:  # Linux says so when the other side has closed
-            return False
-        self.raw += data.decode("utf-8", "replace")
-        return bool(data)
-
-    def close(self) -> None:
-        os.close(self._master)
-
-
-@pytest.fixture
-def terminal(spawn) -> Iterator[Terminal]:
-    """A terminal to start the command on."""
-    found = Terminal(spawn)
-    yield found
-    found.close()
 
 
 @pytest.mark.usefixtures("configure")
@@ -149,7 +45,7 @@ def test_a_key_is_asked_for_without_an_echo(terminal, cli):
     status, lines = terminal.end()
     assert status == 0
     assert "sk-or-v1-secret" not in terminal.raw
-    assert "kept" in lines[-2]
+    assert "kept" in lines[-1]
     listed = cli("keys", "list")
     assert re.search(r"openrouter +vault", listed.out)
     assert "secret" not in listed.out
@@ -208,3 +104,24 @@ def test_an_empty_prompt_on_a_terminal_does_not_wait(terminal):
     status, lines = terminal.start("ask").end()
     assert status == 2
     assert "prompt is empty" in lines[0]
+
+
+@pytest.mark.usefixtures("configure")
+def test_usage_keeps_to_a_narrow_terminal(terminal, cli, monkeypatch):
+    """The picture in block characters, then the table; a pipe gets whole names."""
+    assert cli("ask", "-m", "lab/small", "Hi").status == 0
+    monkeypatch.setenv("COLUMNS", "30")
+    status, lines = terminal.start("usage").end()
+    assert status == 0
+    assert max(map(len, lines)) <= 30
+    assert any(line.startswith("other   █████ 100%") for line in lines)
+    assert "\x1b" not in terminal.raw
+    assert "$0.000016 spent, $0.000016 saved against lab/large" in cli("usage").out
+
+
+def test_usage_of_nothing_says_what_to_try(cli):
+    """One line with a command to paste."""
+    ran = cli("usage")
+    assert (
+        ran.out == 'Nothing was spent yet. Try: smartrouter ask "What is the capital of France?"\n'
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 
 import anyio
@@ -17,6 +18,7 @@ from smartrouter_serve.calls import (
     Finished,
     Query,
     Route,
+    Stop,
     TextDelta,
     Vote,
 )
@@ -36,6 +38,7 @@ CALLS = {
     "nothing to say": Route(messages=(Message(role="user", content=" "),)),
     "arena": ARENA,
     "arena of one": Arena(route=ROUTE, models=(Variant(model=SMALL),)),
+    "stop nothing": Stop(battle="no-such-battle", contestants=("1",)),
     "vote for nothing": Vote(battle="no-such-battle", choice="1"),
     "query": Query(subject="models"),
     "wrong argument": Query(subject="usage", arguments={"by": "mood"}),
@@ -135,6 +138,30 @@ async def test_a_vote_is_kept(backend: Backend) -> None:
     await router.vote(battle.id, "2", "friendlier")
     wins = {row["model"]: row["wins"] for row in await router.query("leaderboard")}
     assert wins[LARGE] > wins[SMALL]
+
+
+@pytest.mark.parametrize("how", ["vote", "stop"])
+async def test_a_running_battle_can_be_cut_short(backend: Backend, lab: Lab, how: str) -> None:
+    """The loser is cancelled upstream and settled; its lane ends once; the other one goes on."""
+    lab.script(SMALL, [*_words("A"), anyio.Event()])
+    arena = replace(ARENA, route=replace(ROUTE, run="abcd2345"))
+    router = Router(backend=backend)
+    ends: list[Finished | Failed] = []
+    async with backend.send(arena) as events:
+        async for event in events:
+            if isinstance(event, TextDelta) and event.lane == SMALL:
+                cut = (
+                    router.vote("abcd2345", "2") if how == "vote" else router.stop("abcd2345", [1])
+                )
+                assert (await cut)["battle"] == "abcd2345"
+            if isinstance(event, Finished | Failed):
+                ends.append(event)
+    assert {end.lane: type(end) for end in ends} == {SMALL: Failed, LARGE: Finished, "": Finished}
+    assert (lab.east.under_way, lab.east.cancelled) == (0, 1)
+    battle = ends[-1].result
+    assert battle.contestants[1].reply.text == f"I am {LARGE}"
+    assert battle.winner == (LARGE if how == "vote" else "")
+    assert battle.contestants[0].cost_nanos > 0
 
 
 async def test_what_was_spent_can_be_asked(backend: Backend) -> None:

@@ -93,6 +93,21 @@ async def test_usage_is_grouped_and_the_dearest_comes_first(ledger, time_zone, b
     assert sum(Decimal(row["cost"]) for row in rows) == Decimal("0.000000011")
 
 
+async def test_usage_by_several_keys_names_each(ledger, time_zone) -> None:
+    """By day, model and baseline: a row for each of the three, which adds up to the whole."""
+    time_zone("UTC")
+    await spend(ledger, 9, baseline="lab/big", baseline_nanos=10)
+    await spend(ledger, 4, baseline="lab/old", baseline_nanos=10)
+    await spend(ledger, 2, wish=hold(10, model=C))
+    rows = await ledger.usage("day,model,baseline", None)
+    assert [(row["key"], row["day"]) for row in rows] == [("2027-01-15", "2027-01-15")] * 3
+    assert [(row["model"], row["baseline"], row["cost"], row["saved"]) for row in rows] == [
+        (A, "lab/big", "0.000000009", "0.000000001"),
+        (A, "lab/old", "0.000000004", "0.000000006"),
+        (C, "", "0.000000002", None),
+    ]
+
+
 async def test_a_day_is_the_users_own(open_ledger, time_zone) -> None:
     """Half an hour before midnight in London it is tomorrow in Shanghai."""
     clock = FakeClock(1_800_055_800)  # 2027-01-15 23:30 UTC
@@ -118,6 +133,8 @@ async def test_an_unknown_grouping_is_refused_with_the_known_ones(ledger) -> Non
     """Also where it tries to be SQL."""
     with pytest.raises(UsageError, match="model, provider, intent, day, notebook"):
         await ledger.usage("model; DROP TABLE entries", None)
+    with pytest.raises(UsageError, match="'dya'.*Did you mean day"):
+        await ledger.usage("dya,model", None)
 
 
 async def test_speeds_are_medians_over_the_last_fifty_calls(ledger) -> None:

@@ -283,7 +283,6 @@ async def test_leaving_an_answer_stops_it_upstream(
 
 
 # Not strict: a fast machine has read the whole prompt in that time.
-@pytest.mark.xfail(reason="defect: llama.cpp looks up only when it writes (its issue 15232)")
 async def test_a_cancel_while_the_prompt_is_read_stops_it_upstream(
     smol: Path, settings_with: Given
 ) -> None:
@@ -300,7 +299,7 @@ async def test_a_cancel_while_the_prompt_is_read_stops_it_upstream(
                 while not await busy_slots(server):
                     await anyio.sleep(0.01)
             tasks.cancel_scope.cancel()
-        with anyio.fail_after(8):
+        with anyio.fail_after(20):
             while await busy_slots(server):
                 await anyio.sleep(0.05)
     finally:

@@ -103,9 +103,11 @@ def serving() -> Iterator[Upstream]:
     thread = threading.Thread(target=run)
     thread.start()
     assert ready.wait(PATIENCE)
-    yield upstream
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+    try:
+        yield upstream
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
 
 
 def configure(folder: Path, upstream: Upstream) -> dict[str, str]:

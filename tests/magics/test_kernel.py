@@ -174,8 +174,8 @@ def test_an_interrupt_cancels_upstream_and_keeps_what_has_arrived(book):
 
 def test_an_interrupted_call_is_in_the_ledger(book):
     """What was used up to the interrupt is accounted for."""
-    book.run("%costs --by outcome -o rows")
-    assert "cancelled" in book.value("[row['key'] for row in rows]")
+    book.run("%costs --by outcome -o frame")
+    assert "cancelled" in book.value("list(frame.key)")
 
 
 def test_an_interrupted_battle_cancels_every_contestant(book):

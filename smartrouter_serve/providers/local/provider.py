@@ -27,8 +27,12 @@ class LlamaCpp(OpenAICompatible):
     first_token_timeout = 300.0
 
     def adjust(self, body: dict[str, Any], request: Request) -> None:  # noqa: ARG002
-        """Reuse what the slot has read already."""
+        """Reuse what the slot has read already, and tell how far it has read the rest.
+
+        Telling is also when llama.cpp notices that nobody listens any more (its issue 15232).
+        """
         body["cache_prompt"] = True
+        body["return_progress"] = True
 
 
 class LocalProvider:

@@ -21,6 +21,9 @@ _LOOK = 0.5
 _SLOTS = 2
 """Answers at once; more wait in llama.cpp's own queue."""
 
+_READ_AT_ONCE = 256
+"""Tokens of a prompt read between two looks at who still listens; more is hardly faster."""
+
 
 def parameters(orders: dict[str, Any]) -> Any:
     """llama.cpp's parameters: a whole window for each of the slots."""
@@ -37,6 +40,7 @@ def parameters(orders: dict[str, Any]) -> Any:
     params.kv_unified = False
     params.cpuparams.n_threads = orders["threads"]
     params.cpuparams_batch.n_threads = orders["threads"]
+    params.n_batch = _READ_AT_ONCE
     params.ui = False
     return params
 
