@@ -12,7 +12,7 @@ from smartrouter_serve.context.memory import MemoryContext
 from smartrouter_serve.engine.core import Engine
 from smartrouter_serve.engine.health import Health
 from smartrouter_serve.engine.lane import Ports
-from smartrouter_serve.engine.ports import Provider
+from smartrouter_serve.engine.ports import ContextStore, Provider
 from smartrouter_serve.ledger.pricebook import TablePrices
 from smartrouter_serve.ledger.sqlite import SqliteLedger
 from smartrouter_serve.providers import registry
@@ -85,7 +85,12 @@ async def refresh_models(settings: Settings) -> dict[str, Any]:
             await provider.aclose()
 
 
-def build_engine(settings: Settings) -> Engine:
+def successor(context: ContextStore) -> ContextStore:
+    """The sessions of `context` for an engine under other settings; answers are asked anew."""
+    return context.successor() if isinstance(context, MemoryContext) else context
+
+
+def build_engine(settings: Settings, context: ContextStore | None = None) -> Engine:
     """The embedded engine: its own providers, the user's ledger, no server.
 
     Raises `ConfigError`. Opens no connection and no file of the user's but the model list.
@@ -99,7 +104,7 @@ def build_engine(settings: Settings) -> Engine:
             catalog=load_catalog().with_settings(settings),
             prices=TablePrices(settings, clock),
             ledger=build_ledger(settings),
-            context=MemoryContext(),
+            context=context or MemoryContext(),
             clock=clock,
             settings=settings,
             health=Health(clock, settings.resilience),

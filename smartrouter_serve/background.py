@@ -12,62 +12,133 @@ import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import Future
-from contextlib import closing
-from typing import Any, TypeVar
+from contextlib import aclosing, closing, suppress
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 T = TypeVar("T")
 
+tenants: WeakSet[Any] = globals().get("tenants") or WeakSet()
+"""Who has an engine on the loop: while one is left, `stop` leaves the loop alone."""
+of_parents: list[Any] = []
+"""Engines that a fork inherited: not collected, since that would close sockets of the parent's."""
 _lock = threading.Lock()
-_loop: asyncio.AbstractEventLoop | None = None
+_running: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = globals().get("_running")
+# A module that autoreload runs again keeps the loop that it has.
 _POLL = 0.2
 """Seconds between looks for an interrupt, on systems whose lock waits cannot be interrupted."""
 
 
 def loop() -> asyncio.AbstractEventLoop:
-    """The background loop, started on first use and anew after a fork."""
-    global _loop  # noqa: PLW0603 - one loop a process
+    """The background loop, started on first use and anew after a stop or a fork."""
+    global _running  # noqa: PLW0603 - one loop a process
     with _lock:
-        if _loop is None:
-            _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="smartrouter-loop", daemon=True).start()
-        return _loop
+        if _running is None:
+            started: Future[asyncio.AbstractEventLoop] = Future()
+            thread = threading.Thread(
+                target=_serve, args=(started,), name="smartrouter-loop", daemon=True
+            )
+            thread.start()
+            _running = started.result(), thread
+        return _running[0]
+
+
+def _serve(started: Future[asyncio.AbstractEventLoop]) -> None:
+    with asyncio.Runner() as runner:
+        started.set_result(runner.get_loop())
+        runner.get_loop().run_forever()
+
+
+def here() -> bool:
+    """Whether the caller runs on the background loop."""
+    return _running is not None and threading.current_thread() is _running[1]
+
+
+def stop() -> None:
+    """End the loop and its threads, unless an engine lives there; the next use starts it anew."""
+    global _running
+    with _lock:
+        if _running is None or tenants:
+            return
+        (ending, thread), _running = _running, None
+    ending.call_soon_threadsafe(ending.stop)
+    thread.join()
 
 
 def _forget() -> None:
-    global _loop, _lock
-    _loop, _lock = None, threading.Lock()
+    global _running, _lock, tenants
+    _running, _lock, tenants = None, threading.Lock(), WeakSet()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
+class _Work(Generic[T]):
+    """A task on the background loop, held from elsewhere; `ended` is called at its very end."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], ended: Callable[[], object]) -> None:
+        self._loop = loop()
+        self._task: asyncio.Task[T] | None = None
+        self._loop.call_soon_threadsafe(self._begin, work, ended)
+
+    def _begin(self, work: Coroutine[Any, Any, T], ended: Callable[[], object]) -> None:
+        def end(task: asyncio.Task[T]) -> None:
+            if not task.cancelled():
+                task.exception()  # else a reader that has gone leaves a warning
+            ended()
+
+        self._task = self._loop.create_task(work)
+        self._task.add_done_callback(end)
+
+    def cancel(self) -> None:
+        """Cancel it; it has ended when `ended` is called."""
+        self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._task is not None and self._task.done()
+
+    def result(self) -> T:
+        """What it returned, once it has ended; raises what it raised."""
+        assert self._task is not None
+        return self._task.result()
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` on the background loop and wait; an interrupt cancels it there."""
-    return _wait(asyncio.run_coroutine_threadsafe(work, loop()))
-
-
-def _wait(future: Future[T]) -> T:
+    """Run `work` on the background loop and wait; an interrupt cancels it and waits for its end."""
+    ended = threading.Event()
+    task = _Work(work, ended.set)
     try:
-        while True:
-            try:
-                return future.result(_POLL)
-            except TimeoutError:
-                if future.done():
-                    raise
+        while not ended.wait(_POLL):
+            pass
     except BaseException:
-        future.cancel()
+        task.cancel()
+        while not ended.wait(_POLL):
+            pass
         raise
+    return task.result()
 
 
-async def _pump(source: AsyncGenerator[T, None], put: Callable[[tuple[T] | None], None]) -> None:
-    """Hand on every item of `source`, and None at its end, however it ends."""
-    try:
+async def visit(work: Coroutine[Any, Any, T]) -> T:
+    """As `run`, for a caller on any event loop."""
+    if here():
+        return await work
+
+    async def once() -> AsyncGenerator[T, None]:
+        yield await work
+
+    async with aclosing(relay(once(), None)) as results:
+        async for result in results:
+            return result  # type: ignore[return-value]
+    raise AssertionError("the work ended without a result")
+
+
+async def _pump(source: AsyncGenerator[T, None], put: Callable[[tuple[T]], None]) -> None:
+    """Hand on every item of `source`."""
+    async with aclosing(source):
         async for item in source:
             put((item,))
-    finally:
-        await source.aclose()
-        put(None)
 
 
 def iterate(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
@@ -85,7 +156,7 @@ def ticking(source: AsyncGenerator[T, None], tick: float | None) -> Generator[T 
     each time would break its cancel scopes (PEP 789).
     """
     items: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
-    future = asyncio.run_coroutine_threadsafe(_pump(source, items.put), loop())
+    work = _Work(_pump(source, items.put), lambda: items.put(None))
     try:
         while True:
             try:
@@ -97,27 +168,33 @@ def ticking(source: AsyncGenerator[T, None], tick: float | None) -> Generator[T 
             if item is None:
                 break
             yield item[0]
-        _wait(future)
+        work.result()
     finally:
-        if not future.done():
-            future.cancel()
+        if not work.done():
+            work.cancel()
             # The ledger's last entry is written while the cancelled call closes.
             while items.get() is not None:
                 pass
 
 
-async def relay(source: AsyncGenerator[T, None], tick: float) -> AsyncGenerator[T | None, None]:
+async def relay(
+    source: AsyncGenerator[T, None], tick: float | None
+) -> AsyncGenerator[T | None, None]:
     """As `ticking`, for a caller on an event loop of its own.
 
     The ticks also wake a loop whose thread is to be interrupted: a signal alone does not.
     """
-    here = asyncio.get_running_loop()
+    reader = asyncio.get_running_loop()
     items: asyncio.Queue[tuple[T] | None] = asyncio.Queue()
 
     def put(item: tuple[T] | None) -> None:
-        here.call_soon_threadsafe(items.put_nowait, item)
+        reader.call_soon_threadsafe(items.put_nowait, item)
 
-    future = asyncio.run_coroutine_threadsafe(_pump(source, put), loop())
+    def end() -> None:
+        with suppress(RuntimeError):  # the reader's loop has been closed meanwhile
+            put(None)
+
+    work = _Work(_pump(source, put), end)
     try:
         while True:
             try:
@@ -129,9 +206,9 @@ async def relay(source: AsyncGenerator[T, None], tick: float) -> AsyncGenerator[
             if item is None:
                 break
             yield item[0]
-        await asyncio.wrap_future(future)
+        work.result()
     finally:
-        if not future.done():
-            future.cancel()
+        if not work.done():
+            work.cancel()
             while await items.get() is not None:
                 pass

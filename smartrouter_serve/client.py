@@ -8,7 +8,7 @@ from contextlib import aclosing
 from decimal import Decimal
 from typing import Any, Self, get_args
 
-from smartrouter_serve import background
+from smartrouter_serve import background, shared
 from smartrouter_serve.calls import (
     Arena,
     Backend,
@@ -37,7 +37,9 @@ _TUPLES = ("tools", "stop")
 class Router:
     """Routes prompts; embedded unless it is given another backend.
 
-    Use it as an async context manager, or call `aclose()`. One `Router` belongs to one event loop.
+    Use it as an async context manager, or call `aclose()`. One `Router` belongs to one event loop;
+    in a notebook, one without a configuration of its own works in every loop, on the engine that
+    it shares with the magics.
     """
 
     def __init__(
@@ -50,25 +52,40 @@ class Router:
         self._given = backend
         self._backend = backend
         self._sync: SyncRouter | None = None
+        self._process = os.getpid()
 
     @property
     def backend(self) -> Backend:
-        """The backend; the embedded engine is built on first use.
+        """The backend: shared in a notebook, else an engine that is built on first use.
 
         Raises `ConfigError` where the configuration is wrong.
         """
-        if self._backend is None:
+        if self._backend is not self._given and self._process != os.getpid():
+            background.of_parents.append(self._backend)
+            self._backend = None
+        if self._backend is None and self._shares:
+            self._backend = shared.Share()
+        elif self._backend is None:
             from smartrouter_serve.assemble import build_engine
             from smartrouter_serve.config import load
 
             self._backend = build_engine(load(self._config))
+        self._process = os.getpid()
         return self._backend
+
+    @property
+    def _shares(self) -> bool:
+        given = self._given
+        nothing = given is None and self._config is None
+        return isinstance(given, shared.Share) or (nothing and shared.in_notebook())
 
     @property
     def sync(self) -> SyncRouter:
         """The same methods, blocking; they run on a background event loop of their own."""
         if self._sync is None:
             self._sync = SyncRouter(Router(self._config, backend=self._given))
+            if not self._shares:
+                background.tenants.add(self._sync)
         return self._sync
 
     async def __aenter__(self) -> Self:
@@ -171,6 +188,7 @@ class SyncRouter:
     def close(self) -> None:
         """Close the router."""
         background.run(self._router.aclose())
+        background.tenants.discard(self)
 
     def route(self, prompt: Prompt, **options: Any) -> Reply:
         """As `Router.route`."""

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from smartrouter_serve.money import cost, dollars, nanos_up
+from smartrouter_serve.money import cost, dollars, nanos_up, show
 
 Role = Literal["system", "user", "assistant", "tool"]
 Think = Literal["off", "low", "high"]
 Finish = Literal["stop", "length", "tool_calls", "cancelled"]
 Format = Literal["md", "text", "json", "code"]
+_SHOWN = 60
+"""Characters of an answer that its `repr` shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +277,10 @@ class Decision:
         """The row of `model`."""
         return next((c for c in self.candidates if c.model == model), None)
 
+    def __repr__(self) -> str:
+        rows = len(self.candidates)
+        return f"Decision({self.model}, {self.policy}, {self.intent}, {rows} candidates)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -323,6 +329,10 @@ class Reply:
     def __str__(self) -> str:
         return self.text
 
+    def __repr__(self) -> str:
+        cached = ", cached" if self.cached else ""
+        return f"Reply({_short(self.text)}, {self.model}, {_price(self.cost_nanos)}{cached})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contestant:
@@ -363,3 +373,16 @@ class Battle:
     def cost(self) -> Decimal | None:
         """Dollars of the whole battle."""
         return None if self.cost_nanos is None else dollars(self.cost_nanos)
+
+    def __repr__(self) -> str:
+        number, won = len(self.contestants), f", {self.winner} won" if self.winner else ""
+        return f"Battle({self.id}, {number} contestants{won}, {_price(self.cost_nanos)})"
+
+
+def _short(text: str) -> str:
+    """The beginning of a text on one line; `repr` escapes what would drive a terminal."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+def _price(nanos: int | None) -> str:
+    return "price unknown" if nanos is None else show(nanos)

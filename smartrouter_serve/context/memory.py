@@ -33,6 +33,12 @@ class MemoryContext:
         self._turns: dict[str, tuple[Message, ...]] = {}
         self._answers: OrderedDict[str, Reply] = OrderedDict()
 
+    def successor(self) -> MemoryContext:
+        """The same sessions, without the answers."""
+        heir = MemoryContext()
+        heir._turns = self._turns
+        return heir
+
     async def gather(self, route: Route) -> tuple[Message, ...]:
         """The session's turns between the call's system message and its own turns."""
         if route.context:

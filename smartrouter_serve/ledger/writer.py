@@ -105,10 +105,17 @@ class Writer:
         if before is not None:
             before.join()
         db: sqlite3.Connection | None = None
+        file: tuple[int, int] | None = None
         while True:
             batch, ending = _take(jobs)
             try:
-                db = db or self._open()
+                if db is not None and _identity(self._path) != file:
+                    # SQLite would go on writing to a file that was moved away or removed.
+                    db.close()
+                    db = None
+                    self._lost()
+                if db is None:
+                    db, file = self._open(), _identity(self._path)
                 _transaction(db, batch)
             except Exception as error:  # noqa: BLE001 - else nobody would be answered again
                 self._lost()
@@ -131,6 +138,15 @@ class Writer:
             db.close()
             raise
         return db
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file is there now."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _take(jobs: queue.SimpleQueue[_Job | None]) -> tuple[list[_Job], bool]:

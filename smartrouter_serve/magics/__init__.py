@@ -54,23 +54,37 @@ class _AsyncArena:
 
 def register(shell: Any) -> None:
     """Add the magics to a shell; nothing is read or built before the first cell."""
-    from smartrouter_serve.magics.complete import install
+    from smartrouter_serve.magics import complete, formatters
     from smartrouter_serve.magics.magics import SmartRouterMagics
 
     unregister(shell)
     magics = SmartRouterMagics(shell)
     shell.register_magics(magics)
     shell.input_transformers_cleanup.append(ask_not_help)
-    session = magics.session
-    undo = [install(magics), _AsyncArena(shell).remove, session.forget, session.close]
+    undo = [
+        complete.install(magics),
+        formatters.install(shell),
+        _AsyncArena(shell).remove,
+        lambda: shell.input_transformers_cleanup.remove(ask_not_help),
+        lambda: _remove(shell, magics),
+        magics.session.forget,
+        magics.session.close,
+    ]
     setattr(shell, _NAME, undo)
 
 
+def _remove(shell: Any, magics: Any) -> None:
+    """Take the magics away; IPython itself has no way to."""
+    manager = shell.magics_manager
+    manager.registry.pop(type(magics).__name__, None)
+    for kind, names in magics.magics.items():
+        for name in names:
+            manager.magics[kind].pop(name, None)
+
+
 def unregister(shell: Any) -> None:
-    """Take the hooks away and close the router."""
-    known = getattr(shell, _NAME, None)
-    if known is not None:
-        for undo in known:
-            undo()
-        shell.input_transformers_cleanup.remove(ask_not_help)
+    """Leave the shell as it was, and close the engine."""
+    for undo in getattr(shell, _NAME, ()):
+        undo()
+    if hasattr(shell, _NAME):
         delattr(shell, _NAME)

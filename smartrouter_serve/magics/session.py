@@ -1,10 +1,10 @@
-"""What the magics of one shell share: the router, built on first use and anew when keys change."""
+"""What the magics of one shell share: a router on the notebook's engine, and the last battle."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from smartrouter_serve import config
+from smartrouter_serve import config, shared
 from smartrouter_serve.client import Router, SyncRouter
 from smartrouter_serve.types import Battle
 
@@ -22,28 +22,21 @@ class Session:
         self.shell = shell
         self.last_battle: Battle | None = None
         self._ballots: dict[str, Ballot] = {}
-        self._router: Router | None = None
-        self._built_from: tuple[Any, ...] = ()
+        self._router = Router(backend=shared.Share())
 
     @property
     def router(self) -> SyncRouter:
-        """The router; the configuration or a key that changed since is read anew."""
-        now = config.fingerprint()
-        if self._router is None or now != self._built_from:
-            self.close()
-            self._router, self._built_from = Router(), now
+        """The router; a configuration or a key that changed holds from the next call on."""
         return self._router.sync
 
     @property
     def live(self) -> SyncRouter | None:
-        """The router, where a cell has built one."""
-        return None if self._router is None else self._router.sync
+        """The router, where an engine is open that can be asked at once."""
+        return self._router.sync if shared.is_open() else None
 
     def close(self) -> None:
-        """Close the router, if there is one."""
-        router, self._router = self._router, None
-        if router is not None:
-            router.sync.close()
+        """Close the notebook's engine; whoever else uses it opens it again by the next call."""
+        shared.close()
 
     def remember(self, run: str, ballot: Ballot) -> None:
         """Remember a battle that a cell shows; of many, the last ones."""

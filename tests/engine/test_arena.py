@@ -226,8 +226,9 @@ async def test_convergence_that_fails_keeps_the_battle(lab):
 async def test_a_vote_counts_in_the_leaderboard(lab):
     """By number or label; a later vote replaces the earlier one."""
     battle = await lab.router.arena(PROMPT, models=(SMALL, LARGE))
-    assert (await lab.router.vote(battle.id, "1"))["winner"] == SMALL
-    await lab.router.vote(battle.id, LARGE, "clearer")
+    first = await lab.router.vote(battle.id, "1")
+    assert (first["winner"], first["replaced"]) == (SMALL, "")
+    assert (await lab.router.vote(battle.id, LARGE, "clearer"))["replaced"] == SMALL
     rows = {row["model"]: row for row in await lab.router.query("leaderboard")}
     assert (rows[LARGE]["wins"], rows[SMALL]["losses"]) == (1, 1)
     assert (rows[LARGE]["losses"], rows[SMALL]["wins"]) == (0, 0)

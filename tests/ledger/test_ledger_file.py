@@ -35,6 +35,23 @@ async def test_a_closed_ledger_opens_again(open_ledger, path) -> None:
     assert sums(path) == (0, 3)
 
 
+async def test_a_file_that_was_moved_away_is_not_written_to(open_ledger, path, tmp_path) -> None:
+    """A new one is made in its place; moved back, it holds all that it held."""
+    ledger = open_ledger()
+    await ledger.settle(await ledger.reserve(hold(10)), entry(1))
+    assert await ledger.check() == ""
+    assert sums(path) == (0, 1)
+    path.parent.rename(tmp_path / "away")
+    await ledger.settle(await ledger.reserve(hold(10)), entry(2))
+    assert await ledger.check() == ""
+    assert sums(path) == (0, 2)
+    path.parent.rename(tmp_path / "second")
+    (tmp_path / "away").rename(path.parent)
+    await ledger.settle(await ledger.reserve(hold(10)), entry(4))
+    assert await ledger.check() == ""
+    assert sums(path) == (0, 5)
+
+
 async def test_a_newer_file_is_refused_and_left_as_it_is(open_ledger, path) -> None:
     """The line names both formats, the remedy says to update."""
     path.parent.mkdir()

@@ -103,3 +103,18 @@ def test_control_c_stops_the_answer(terminal):
     child.sendline("exit")
     child.expect(pexpect.EOF)
     child.close()
+
+
+def test_a_value_reads_well_on_a_terminal(terminal):
+    """A reply shows its text and cost line, in a list its short form; Python shares the session."""
+    said = terminal(
+        "%load_ext smartrouter_serve\n"
+        "%route -m lab/small --session talk -o reply SAY once\n"
+        "from smartrouter_serve import Router\n"
+        'again = await Router().route("SAY twice", model="lab/small", session="talk")\n'
+        "again\n"
+        "[again]\n"
+    )
+    assert re.search(r"twice\nlab/small · pinned", said)
+    assert "[Reply('twice', lab/small, $0.000022)]" in said
+    assert len(terminal.upstream.bodies[-1]["messages"]) == 3
