@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 from typing import Any
 
@@ -60,6 +61,8 @@ def register(shell: Any) -> None:
     unregister(shell)
     magics = SmartRouterMagics(shell)
     shell.register_magics(magics)
+    # A kernel that is shut down before a vote leaves no dead buttons on the page.
+    atexit.register(magics.session.forget)
     shell.input_transformers_cleanup.append(ask_not_help)
     undo = [
         complete.install(magics),
@@ -68,6 +71,7 @@ def register(shell: Any) -> None:
         lambda: shell.input_transformers_cleanup.remove(ask_not_help),
         lambda: _remove(shell, magics),
         magics.session.forget,
+        lambda: atexit.unregister(magics.session.forget),
         magics.session.close,
     ]
     setattr(shell, _NAME, undo)

@@ -229,3 +229,14 @@ def test_unloading_takes_the_buttons_away(tmp_path):
         page.start("%unload_ext smartrouter_serve").finish()
         page.until(lambda: page.widgets == {})
         assert all(VIEW not in data for data in page.output.shown.values())
+
+
+def test_a_kernel_that_is_shut_down_leaves_no_dead_buttons(tmp_path):
+    """Its last message takes the view off the page: the grid and the line to vote with stay."""
+    with notebook(tmp_path) as book:
+        page = Page(book).start("%%arena --no-cache -m lab/small,lab/large\nHello").finish()
+        assert page.buttons()
+        book.client.shutdown()
+        page.until(lambda: page.widgets == {})
+        assert all(VIEW not in data for data in page.output.shown.values())
+        assert "%smartrouter vote" in page.output.plain
