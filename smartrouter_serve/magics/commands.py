@@ -74,7 +74,6 @@ def vote(session: Session, words: Sequence[str]) -> Bundle:
     """`vote RUN 1|2|…|tie|none [reason]`; RUN may be left out for the last battle."""
     run, choice, *reason = _named(session, words)
     fought = session.router.query("battle", id=run)
-    labels = [contestant["label"] for contestant in fought["contestants"]]
     for number, one in enumerate(fought["contestants"], 1):
         if choice in (str(number), one["label"]) and one["reply"] is None:
             raise UsageError(
@@ -83,10 +82,12 @@ def vote(session: Session, words: Sequence[str]) -> Bundle:
             )
     told = session.router.vote(run, choice, " ".join(reason).strip("\"'"))
     session.voted(run, told["winner"])
-    names = ", ".join(f"{n} was {label}" for n, label in enumerate(labels, 1))
     before = told.get("replaced")
     instead = f" in place of {before}" if before else ""
-    return line(f"Voted for {told['winner']}{instead}; it counts in %leaderboard. ({names})")
+    labels = [contestant["label"] for contestant in fought["contestants"]]
+    names = ", ".join(f"{n} was {label}" for n, label in enumerate(labels, 1))
+    told_now = f" ({names})" if fought["blind"] else ""
+    return line(f"Voted for {told['winner']}{instead}; it counts in %leaderboard.{told_now}")
 
 
 def _named(session: Session, words: Sequence[str]) -> list[str]:

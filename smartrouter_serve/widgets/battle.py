@@ -16,7 +16,7 @@ from smartrouter_serve.widgets.reply import ReplyView
 from smartrouter_serve.widgets.terminal import clean
 
 _GRID = "display:grid;gap:10px;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr))"
-_PLAIN = 3_000
+_PLAIN = 2_000
 """Characters of all answers in the plain form of a saved battle, whose page form has them whole."""
 WORDS = ("tie", "none")
 """What can be voted for besides a contestant."""

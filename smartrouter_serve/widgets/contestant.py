@@ -10,11 +10,14 @@ from html import escape
 from smartrouter_serve.calls import Decided, Event, Failed, ReasoningDelta, TextDelta
 from smartrouter_serve.money import show
 from smartrouter_serve.types import Reply
-from smartrouter_serve.widgets.bundle import Bundle, heading, line
+from smartrouter_serve.widgets.bundle import Bundle, heading
+from smartrouter_serve.widgets.markdown import plain
 from smartrouter_serve.widgets.reply import ReplyView, seconds
+from smartrouter_serve.widgets.terminal import clean
 
 _BOX = "border:{}px solid gray;padding:6px 10px"
 """Short, like all of the styles here: a saved battle has them once a column."""
+_QUIET = "font-size:90%;opacity:.8"
 _ANSWER = "max-height:28em;overflow:auto"
 _END_FIRST = "display:flex;flex-direction:column-reverse"
 """Keeps a box that is drawn anew scrolled to its end."""
@@ -100,7 +103,7 @@ class Column:
     ) -> Bundle:
         head = heading(name + (" ★ winner" if won else ""))
         parts = [self.state(hidden=hidden), "" if hidden else self.figures()]
-        facts = line(" · ".join(part for part in parts if part))
+        facts = " · ".join(part for part in parts if part)
         thought = Bundle("", "") if hidden or not self.reply.done else self.reply.thinking()
         body = self.reply.body()
         style, inside = _ANSWER, body.html
@@ -108,11 +111,12 @@ class Column:
             style, inside = f"{_ANSWER};{_END_FIRST}", f"<div>{body.html}</div>"
         html = (
             f'<div role="region" aria-label="Contestant {escape(name)}" '
-            f'style="{_BOX.format(3 if won else 1)}">{head.html}{facts.html}{thought.html}'
+            f'style="{_BOX.format(3 if won else 1)}">{head.html}'
+            f'<div style="{_QUIET}">{plain(facts)}</div>{thought.html}'
             f'<div role="group" aria-label="Answer {number}" tabindex="0" style="{style}">'
             f"{inside}</div></div>"
         )
-        text = (f"[{head.text}]", thought.text, _cut(body.text, length), facts.text)
+        text = (f"[{head.text}]", thought.text, _cut(body.text, length), clean(facts))
         return Bundle(html, "\n".join(part for part in text if part))
 
     def state(self, *, hidden: bool = False) -> str:

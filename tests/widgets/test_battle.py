@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import nbformat
 import pytest
 
 from smartrouter_serve.calls import Decided, Failed, Finished, ReasoningDelta, TextDelta
@@ -193,14 +194,16 @@ def test_names_and_errors_are_not_markup():
 
 
 def test_ten_battles_of_eight_stay_under_300_kilobytes():
-    """Answers of 2 kB each, page form and plain form together; the page has all of each answer."""
+    """Answers of 2 kB each, page form and plain form as a file holds them; the page has them whole."""
     view = begun(8, brief=True)
-    text = ("Words of an answer that goes on, with **bold** ones. " * 4 + "\n\n") * 9
+    text = ("Words of an answer that goes on. " * 5 + "One **bold** word and `code`.\n\n") * 10
     for name in names(8):
         view.apply(Finished(lane=name, result=reply(name, text=text)))
     drawn = finished(view).draw()
-    assert drawn.html.count("goes on") == 8 * 36
-    assert 10 * (len(drawn.html) + len(drawn.text)) < 300_000
+    assert drawn.html.count("goes on") == 8 * 50
+    output = nbformat.v4.new_output("display_data", drawn.mime())
+    cells = [nbformat.v4.new_code_cell("%%arena\nWhat?", outputs=[output]) for _ in range(10)]
+    assert len(nbformat.writes(nbformat.v4.new_notebook(cells=cells))) < 300_000
 
 
 def test_a_stopped_battle_marks_what_still_ran():
