@@ -56,12 +56,20 @@ def register(shell: Any) -> None:
     """Add the magics to a shell; nothing is read or built before the first cell."""
     from smartrouter_serve.magics.complete import install
     from smartrouter_serve.magics.magics import SmartRouterMagics, flags
+    from smartrouter_serve.magics.placing import find_misplaced
 
     unregister(shell)
     magics = SmartRouterMagics(shell)
     shell.register_magics(magics)
-    shell.input_transformers_cleanup.append(ask_not_help)
-    undo = [install(shell, flags), _AsyncArena(shell).remove, magics.session.close]
+    cleanup = shell.input_transformers_cleanup
+    cleanup.extend((ask_not_help, find_misplaced))
+    undo = [
+        install(shell, flags),
+        _AsyncArena(shell).remove,
+        magics.session.close,
+        lambda: cleanup.remove(ask_not_help),
+        lambda: cleanup.remove(find_misplaced),
+    ]
     setattr(shell, _NAME, undo)
 
 
@@ -71,5 +79,4 @@ def unregister(shell: Any) -> None:
     if known is not None:
         for undo in known:
             undo()
-        shell.input_transformers_cleanup.remove(ask_not_help)
         delattr(shell, _NAME)

@@ -32,6 +32,7 @@ FORMAT = argument("--format", default="md", choices=get_args(Format), help="How 
 VARIABLE = argument("-o", "--output", metavar="VAR", help="Store the result in this variable.")
 NO_CACHE = argument("--no-cache", action="store_true", help="Ask again, though it was answered.")
 DRY_RUN = argument("--dry-run", action="store_true", help="Show candidates and price; ask nobody.")
+YES = argument("-y", "--yes", action="store_true", help="Do not ask, whatever it may cost.")
 EXPLAIN = argument("--explain", action="store_true", help="Show why this model was chosen.")
 MODEL = argument("-m", "--model", default=None, help="The model to ask: zhipu/glm-5.")
 MODELS = argument("-m", "--models", default="", help="Two to eight models, joined by commas.")

@@ -6,14 +6,15 @@ from typing import Any
 
 from smartrouter_serve import config
 from smartrouter_serve.client import Router, SyncRouter
-from smartrouter_serve.types import Battle
+from smartrouter_serve.types import Battle, Reply
 
 
 class Session:
-    """One shell's router and its last battle."""
+    """One shell's router, its last reply and its last battle."""
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
+        self.last_reply: Reply | None = None
         self.last_battle: Battle | None = None
         self._router: Router | None = None
         self._built_from: tuple[Any, ...] = ()

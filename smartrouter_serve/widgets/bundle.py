@@ -9,7 +9,10 @@ from typing import Any
 
 from smartrouter_serve.widgets.terminal import clean
 
-_GREY = "color: var(--jp-ui-font-color2, #767676); font-size: 90%"
+QUIET = (
+    "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit)); font-size: 90%"
+)
+"""The style of what stands beside an answer; without a theme it has the text's own colour."""
 _CELL = "padding: 2px 10px 2px 0; text-align: left; vertical-align: top"
 
 
@@ -33,7 +36,7 @@ def line(text: str, *, title: str = "") -> Bundle:
     """A quiet line under something."""
     hint = f' title="{escape(title)}"' if title else ""
     text = clean(text)
-    return Bundle(f'<div style="{_GREY}"{hint}>{escape(text)}</div>', text)
+    return Bundle(f'<div style="{QUIET}"{hint}>{escape(text)}</div>', text)
 
 
 def heading(text: str) -> Bundle:
