@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import warnings
+from html import escape
 from textwrap import dedent
 from typing import NoReturn
 
@@ -21,7 +22,7 @@ _FENCED = re.compile(
 )
 _PYTHON = ("python", "python3", "py", "ipython", "ipython3")
 _SHORT = 80
-"""Characters up to which a tool call's arguments stand in its line."""
+"""Characters up to which a tool call is one line."""
 
 
 def code_of(text: str) -> str:
@@ -60,12 +61,14 @@ def _blocks(text: str) -> list[tuple[str, str]]:
 
 def json_of(text: str) -> str | None:
     """The JSON of an answer, indented; None where it holds none."""
-    for candidate in (text, code_of(text)):
-        try:
-            return json.dumps(_parsed(candidate), indent=2, ensure_ascii=False, allow_nan=False)
-        except (ValueError, RecursionError):
-            continue
-    return None
+    return _json(text, 2) or _json(code_of(text), 2)
+
+
+def _json(text: str, indent: int | None) -> str | None:
+    try:
+        return json.dumps(_parsed(text), indent=indent, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        return None
 
 
 def json_fault(text: str) -> str:
@@ -108,11 +111,10 @@ def tool_calls(calls: tuple[ToolCall, ...]) -> Bundle:
 
 
 def _tool_call(call: ToolCall) -> Bundle:
-    pretty = json_of(call.arguments) or call.arguments
-    inline = " ".join(line.strip() for line in pretty.splitlines())
-    if len(inline) <= _SHORT:
-        return code_block(f"{call.name}({inline})", "python")
+    short = clean(f"{call.name}({_json(call.arguments, None) or call.arguments})")
+    if len(short) <= _SHORT and "\n" not in short:
+        return Bundle(f"<div>→ calls <code>{escape(short)}</code></div>", f"→ calls {short}")
+    pretty = _json(call.arguments, 2) or call.arguments
     lines = pretty.count("\n") + 1
-    return folded(
-        f"calls {call.name} with {lines:,} lines of arguments", code_block(pretty, "json")
-    )
+    summary = f"→ calls {call.name} with {lines:,} line{'s' * (lines > 1)} of arguments"
+    return folded(summary, code_block(pretty, "json"))

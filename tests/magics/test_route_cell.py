@@ -49,7 +49,7 @@ def test_a_tool_call_is_shown(book):
     """Name and arguments, joined from their pieces."""
     cell = book.run("%%route --no-cache -m lab/small\nTOOL")
     assert cell.status == "ok", cell.block
-    assert 'weather({ "in": "Paris" })' in cell.plain
+    assert 'weather({"in": "Paris"})' in cell.plain
 
 
 def test_the_cost_line_can_be_found(book):

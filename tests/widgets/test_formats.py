@@ -114,11 +114,11 @@ def test_a_block_holds_any_code(code):
 def test_a_short_tool_call_is_one_line_and_a_long_one_is_folded():
     """Name and arguments, pretty; what cannot be read stays as it came."""
     short = tool_calls((ToolCall(id="1", name="weather", arguments='{"in":"Paris","days":2}'),))
-    assert short.text == 'weather({ "in": "Paris", "days": 2 })'
+    assert short.text == '→ calls weather({"in": "Paris", "days": 2})'
     assert "<details>" not in short.html
     arguments = json.dumps({"rows": list(range(50))})
     long = tool_calls((ToolCall(id="2", name="insert", arguments=arguments),))
-    assert "<summary>calls insert with 54 lines of arguments</summary>" in long.html
+    assert "<summary>→ calls insert with 54 lines of arguments</summary>" in long.html
     assert '"rows": [\n    0,' in long.text
     broken = tool_calls((ToolCall(id="3", name="f", arguments='{"a'),))
-    assert broken.text == 'f({"a)'
+    assert broken.text == '→ calls f({"a)'

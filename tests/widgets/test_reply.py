@@ -162,10 +162,10 @@ def test_tool_calls_are_told_and_shown(view):
     view.apply(ToolCallDelta(index=0, arguments='"Paris"}'))
     assert view.draw().text == "calling weather …"
     view.stop()
-    assert 'weather({ "in": "Paris" })' in view.draw().text
+    assert 'weather({"in": "Paris"})' in view.draw().text
     call = ToolCall(id="c", name="weather", arguments='{"in":"Rome"}')
     view.apply(Finished(result=replace(REPLY, text="", tool_calls=(call,))))
-    assert 'weather({ "in": "Rome" })' in view.draw().text
+    assert 'weather({"in": "Rome"})' in view.draw().text
 
 
 def test_what_a_stopped_call_used_is_named_where_it_is_known(clock):
