@@ -182,6 +182,8 @@ class Settings(_Table):
     """Thinking where a call does not say."""
     project: str = ""
     """Name that spend is booked under; empty takes the folder's name."""
+    confirm_above: Dollars | None = Field(default=None, ge=0)
+    """A cell that may cost more than so many US dollars (p90) asks first; left out: none asks."""
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
     prices: dict[str, PriceSettings] = Field(default_factory=dict)
     budgets: dict[str, BudgetSettings] = Field(default_factory=dict)

@@ -105,3 +105,13 @@ def test_the_environment_is_read_once(monkeypatch):
     monkeypatch.setenv("ZAI_API_KEY", "two")
     assert settings.env("NONE", "ZAI_API_KEY") == "one"
     assert config.Settings().env("ZAI_API_KEY") == "two"
+
+
+def test_the_limit_from_which_a_cell_asks():
+    """Left out there is none; a float is read by its shortest form; a loss is no limit."""
+    assert config.load().confirm_above is None
+    write("confirm_above = 0.05")
+    assert config.load().confirm_above == Decimal("0.05")
+    write("confirm_above = -0.01")
+    with pytest.raises(ConfigError, match="confirm_above = -0.01 is wrong"):
+        config.load()

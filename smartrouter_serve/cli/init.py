@@ -20,6 +20,9 @@ baseline = "openrouter/anthropic/claude-opus-4.6"
 # cheap, balanced, best, fast, or a number from 0 (cheap) to 1 (best).
 policy = "{policy}"
 
+# A cell that may cost more than so many US dollars asks first.
+# confirm_above = 0.05
+
 {budget}
 # Never send prompts to providers under these jurisdictions (ISO countries).
 # [residency]

@@ -57,18 +57,21 @@ def register(shell: Any) -> None:
     """Add the magics to a shell; nothing is read or built before the first cell."""
     from smartrouter_serve.magics import complete, formatters
     from smartrouter_serve.magics.magics import SmartRouterMagics
+    from smartrouter_serve.magics.placing import find_misplaced
 
     unregister(shell)
     magics = SmartRouterMagics(shell)
     shell.register_magics(magics)
     # A kernel that is shut down before a vote leaves no dead buttons on the page.
     atexit.register(magics.session.forget)
-    shell.input_transformers_cleanup.append(ask_not_help)
+    cleanup = shell.input_transformers_cleanup
+    cleanup.extend((ask_not_help, find_misplaced))
     undo = [
         complete.install(magics),
         formatters.install(shell),
         _AsyncArena(shell).remove,
-        lambda: shell.input_transformers_cleanup.remove(ask_not_help),
+        lambda: cleanup.remove(ask_not_help),
+        lambda: cleanup.remove(find_misplaced),
         lambda: _remove(shell, magics),
         magics.session.forget,
         lambda: atexit.unregister(magics.session.forget),

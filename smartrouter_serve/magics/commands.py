@@ -12,12 +12,14 @@ from smartrouter_serve.magics.help import beside
 from smartrouter_serve.magics.paste import ask_for_key
 from smartrouter_serve.magics.session import Session
 from smartrouter_serve.widgets.bundle import Bundle, heading, line, table, to_paste
+from smartrouter_serve.widgets.formats import python_of
 from smartrouter_serve.widgets.tables import (
     budgets_table,
     decision_table,
     models_table,
     status_table,
 )
+from smartrouter_serve.widgets.terminal import clean
 
 _FIRST_STEPS = (
     "!smartrouter local pull smollm2",
@@ -68,6 +70,22 @@ def why(session: Session, words: Sequence[str]) -> Bundle:
     told = session.router.query("why", **({"run": words[0]} if words else {}))
     decided: Decided = decode({"kind": "Decided", "decision": told["decision"]})
     return decision_table(decided.decision)
+
+
+def insert(session: Session, _words: Sequence[str]) -> Bundle:
+    """Put the code of the last answer into the next cell; nothing is run."""
+    if session.last_reply is None:
+        raise UsageError("There is no answer yet.", "Run a %%route cell first.")
+    code = clean(python_of(session.last_reply.text))
+    if not code.strip():
+        raise UsageError(
+            "The last answer holds no code.", "Ask for it, with %%route --format code for example."
+        )
+    session.shell.set_next_input(code)
+    lines = code.count("\n") + 1
+    return line(
+        f"{lines:,} line{'s' * (lines > 1)} of {session.last_reply.model} put into the next cell."
+    )
 
 
 def vote(session: Session, words: Sequence[str]) -> Bundle:
@@ -168,6 +186,7 @@ _WORDS: dict[str, Callable[[Session, Sequence[str]], Bundle]] = {
     "status": status,
     "models": models,
     "why": why,
+    "insert": insert,
     "vote": vote,
     "budget": budget,
     "sessions": sessions,

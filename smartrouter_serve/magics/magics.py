@@ -10,32 +10,31 @@ from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
-from smartrouter_serve.calls import Event, Route, TextDelta
+from smartrouter_serve.calls import Event
 from smartrouter_serve.client import arena_call, route_call
 from smartrouter_serve.errors import UsageError
 from smartrouter_serve.magics import arguments as a
-from smartrouter_serve.magics import commands
+from smartrouter_serve.magics import commands, placing, routing
 from smartrouter_serve.magics.ballot import Ballot
+from smartrouter_serve.magics.confirm import confirm
 from smartrouter_serve.magics.costs import show_costs
 from smartrouter_serve.magics.failure import CellError, readable
 from smartrouter_serve.magics.interpolate import interpolate
 from smartrouter_serve.magics.running import Running
 from smartrouter_serve.magics.screen import Page, screen
 from smartrouter_serve.magics.session import Session
-from smartrouter_serve.types import Reply
 from smartrouter_serve.widgets.battle import BattleView
 from smartrouter_serve.widgets.costs import Costs
-from smartrouter_serve.widgets.reply import ReplyView
 from smartrouter_serve.widgets.tables import decision_table, leaderboard_table
 
 _ROUTE = (
     *(a.MODEL, a.POLICY, a.BUDGET, a.LATENCY, a.INTENT, a.SESSION, a.CONTEXT, a.SYSTEM),
     *(a.TEMPERATURE, a.MAX_TOKENS, a.THINK, a.FORMAT, a.VARIABLE, a.NO_CACHE, a.DRY_RUN),
-    *(a.EXPLAIN, a.WORDS),
+    *(a.YES, a.EXPLAIN, a.WORDS),
 )
 _ARENA = (
     *(a.GROUP, a.MODELS, a.CONVERGE, a.BLIND, a.BUDGET, a.SYSTEM, a.TEMPERATURE, a.MAX_TOKENS),
-    *(a.THINK, a.VARIABLE, a.NO_CACHE, a.DRY_RUN, a.WORDS),
+    *(a.THINK, a.VARIABLE, a.NO_CACHE, a.DRY_RUN, a.YES, a.WORDS),
 )
 
 
@@ -69,7 +68,7 @@ class SmartRouterMagics(Magics):
                 screen(self.session.shell).show(decision_table(decision))
                 return
             call = route_call(prompt, notebook=self.session.notebook, **_options(given))
-            reply = self._run_route(call, given)
+            reply = routing.run(self.session, call, given)
             if given.output:
                 self.session.shell.user_ns[given.output] = reply
 
@@ -107,6 +106,7 @@ class SmartRouterMagics(Magics):
             notebook=self.session.notebook,
             **_options(given),
         )
+        confirm(self.session, call, yes=given.yes)
         place = screen(self.session.shell)
         view = BattleView(blind=call.blind, brief=isinstance(place, Page))
         ballot = Ballot(call.route.run, self.session, view, place, heard=heard)
@@ -165,6 +165,11 @@ class SmartRouterMagics(Magics):
             rows = self.session.router.query("leaderboard")
             screen(self.session.shell).show(leaderboard_table(rows))
 
+    def misplaced(self, name: str, number: int) -> None:
+        """Fail a cell that has one of the magics in its middle."""
+        with readable():
+            placing.misplaced(name, number)
+
     def _prompt(self, given: Any, cell: str | None) -> str:
         """The cell, or the words on the line, with expressions replaced."""
         text = given.words if cell is None else cell.rstrip("\n")
@@ -175,29 +180,8 @@ class SmartRouterMagics(Magics):
             )
         if not text.strip():
             raise UsageError("The prompt is empty.", "Write what you want to ask under the line.")
+        placing.one_magic(text)
         return interpolate(text, self.session.shell.user_ns)
-
-    def _run_route(self, call: Route, given: Any) -> Reply:
-        view, place = ReplyView(format=given.format), screen(self.session.shell)
-        streaming = given.format in ("md", "text")
-
-        def show(event: Event | None) -> None:
-            shown = streaming and isinstance(event, TextDelta)
-            place.update(view, event.text if shown else "")  # type: ignore[union-attr]
-
-        Running(self.session.router, call, view, place, show).follow()
-        if view.problem is not None:
-            if view.text:
-                view.stopped = True
-                place.update(view, final=True)
-            else:
-                place.clear()
-            raise CellError(view.problem)
-        place.update(view, final=True)
-        assert view.reply is not None
-        if given.explain:
-            place.show(decision_table(view.reply.decision))
-        return view.reply
 
 
 def _check_variable(name: str | None) -> None:

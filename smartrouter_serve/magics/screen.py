@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 _RATE = 0.1
 """Seconds between two drawings: JupyterLab drops none, so more would pile up."""
+_SHARE = 0.2
+"""Of the kernel's time that drawing may take; a long answer is drawn less often."""
+_FLOW = 500_000
+"""Characters of HTML a second that a front end is sent at the most."""
 
 
 class View(Protocol):
@@ -32,17 +36,17 @@ class Page:
     def __init__(self) -> None:
         self._handle: Any = None
         self._shown = ""
-        self._last = 0.0
+        self._next = 0.0
 
     def update(self, view: View, delta: str = "", *, final: bool = False) -> None:  # noqa: ARG002
         """Draw the view, at most ten times a second but for the last time."""
         from IPython.display import display
 
-        now = time.monotonic()
-        if not final and now - self._last < _RATE:
+        started = time.monotonic()
+        if not final and started < self._next:
             return
-        self._last = now
         bundle = view.draw()
+        self._next = started + _RATE
         if bundle.html == self._shown:
             return
         self._shown = bundle.html
@@ -50,6 +54,8 @@ class Page:
             self._handle = display(bundle.mime(), raw=True, display_id=True)
         else:
             self._handle.update(bundle.mime(), raw=True)
+        took = time.monotonic() - started
+        self._next = started + max(_RATE, took / _SHARE, len(bundle.html) / _FLOW)
 
     def clear(self) -> None:
         """Leave nothing of a drawing that said what was waited for."""

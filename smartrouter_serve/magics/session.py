@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartrouter_serve import config, shared
 from smartrouter_serve.client import Router, SyncRouter
-from smartrouter_serve.types import Battle
+from smartrouter_serve.types import Battle, Reply
 
 if TYPE_CHECKING:
     from smartrouter_serve.magics.ballot import Ballot
@@ -16,10 +16,11 @@ _SHOWN = 50
 
 
 class Session:
-    """One shell's router and its last battle."""
+    """One shell's router, its last reply and its last battle."""
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
+        self.last_reply: Reply | None = None
         self.last_battle: Battle | None = None
         self._ballots: dict[str, Ballot] = {}
         self._router = Router(backend=shared.Share())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from html import escape
 
 from smartrouter_serve.calls import Event, Failed, Finished, TextDelta, Waiting
 from smartrouter_serve.errors import Problem
@@ -11,7 +10,7 @@ from smartrouter_serve.money import show
 from smartrouter_serve.types import Battle
 from smartrouter_serve.widgets.bundle import Bundle, heading, line, table
 from smartrouter_serve.widgets.contestant import Column
-from smartrouter_serve.widgets.markdown import to_html
+from smartrouter_serve.widgets.markdown import plain, to_html
 from smartrouter_serve.widgets.reply import ReplyView
 from smartrouter_serve.widgets.terminal import clean
 
@@ -182,7 +181,7 @@ class BattleView:
         command = f"%smartrouter vote {battle.id} {numbers}|tie|none"
         ask = "To change the vote:" if self.voted else "Which is best?"
         return shown + Bundle(
-            f"<div>{ask} <code>{escape(command)}</code></div>",
+            f"<div>{ask} <code>{plain(command)}</code></div>",
             f"{'Change the vote' if self.voted else 'Vote'}: {command}",
         )
 

@@ -10,7 +10,10 @@ from typing import Any
 from smartrouter_serve.widgets.markdown import plain
 from smartrouter_serve.widgets.terminal import one_line
 
-_GREY = "color: var(--jp-ui-font-color2, #767676); font-size: 90%"
+QUIET = (
+    "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit)); font-size: 90%"
+)
+"""The style of what stands beside an answer; without a theme it has the text's own colour."""
 _CELL = "padding: 2px 10px 2px 0; text-align: left; vertical-align: top"
 
 
@@ -34,7 +37,7 @@ def line(text: str, *, title: str = "") -> Bundle:
     """A quiet line under something."""
     hint = f' title="{escape(one_line(title))}"' if title else ""
     text = one_line(text)
-    return Bundle(f'<div style="{_GREY}"{hint}>{plain(text)}</div>', text)
+    return Bundle(f'<div style="{QUIET}"{hint}>{plain(text)}</div>', text)
 
 
 def to_paste(lines: Iterable[str]) -> Bundle:

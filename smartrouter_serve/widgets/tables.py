@@ -23,7 +23,7 @@ def _money(text: str | None) -> str:
 
 
 def decision_table(decision: Decision) -> Bundle:
-    """Every candidate with quality, cost, time, and why it lost; the chosen one first."""
+    """Why this model, and what each would cost; those that could not be chosen are folded."""
     allowed = [row for row in decision.candidates if not row.excluded]
     excluded = [row for row in decision.candidates if row.excluded]
     facts = (
@@ -34,24 +34,39 @@ def decision_table(decision: Decision) -> Bundle:
     )
     shown = heading(decision.reason) + line(facts) + _candidates(allowed)
     if excluded:
-        shown += folded(f"{len(excluded)} excluded", _candidates(excluded))
+        shown += folded(f"{len(excluded)} excluded", _excluded(excluded))
     return shown
 
 
 def _candidates(rows: Sequence[Candidate]) -> Bundle:
-    columns = ("model", "quality", "cost", "cost p90", "time", "verdict")
+    """The cost expected, what nine of ten such calls stay under, and the most it can be."""
+    columns = ("model", "quality", "cost", "p90", "at most", "time", "verdict")
     shown = [
         (
             row.model,
             f"{row.quality:.2f}",
             show(row.cost_nanos),
             show(row.cost_p90_nanos),
+            show(row.bound_nanos),
             f"{row.latency:.1f} s",
-            row.verdict or row.excluded,
+            row.verdict,
         )
         for row in rows
     ]
     return table(columns, shown)
+
+
+def _excluded(rows: Sequence[Candidate]) -> Bundle:
+    """Which constraint each failed; a terminal, which folds nothing, names the first of each."""
+    models: dict[str, list[str]] = {}
+    for row in rows:
+        models.setdefault(row.excluded, []).append(row.model)
+    full = table(("why", "models"), [(why, ", ".join(names)) for why, names in models.items()])
+    short = [
+        (names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more", why)
+        for why, names in models.items()
+    ]
+    return Bundle(full.html, table(("model", "why"), short).text)
 
 
 def models_table(rows: Rows) -> Bundle:

@@ -7,12 +7,12 @@ has the focus takes one key instead, and JupyterLab keeps its own shortcuts out 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import Any
 
 from smartrouter_serve.widgets.battle import WORDS
 from smartrouter_serve.widgets.bundle import Bundle
 from smartrouter_serve.widgets.contestant import Column
+from smartrouter_serve.widgets.markdown import plain
 
 _KEYS = {"t": "tie", "x": "none"}
 
@@ -114,7 +114,7 @@ class VoteBox:
 
 def status(text: str) -> Bundle:
     """A line that a screen reader says when it changes, politely."""
-    return Bundle(f'<div role="status" aria-live="polite">{escape(text)}</div>', text)
+    return Bundle(f'<div role="status" aria-live="polite">{plain(text)}</div>', text)
 
 
 def _set(widget: Any, name: str, value: Any) -> None:

@@ -34,10 +34,18 @@ class Upstream:
     """Lets the waiting model of `WAIT FOR 2`, the large one, end its answer."""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """`WAIT`: a piece, then nothing until cancelled; `SAY x`: x; else `Fine.`; `one`: 401."""
+        """`WAIT`: a piece, then nothing until cancelled; `SAY x`: x; else `Fine.`; `one`: 401.
+
+        `BUSY`: at first 503, to be tried again after two seconds; `THINK`, `TOOL`: as they say.
+        """
         body = await request.json()
-        self.bodies.append(body)
         prompt = str(body["messages"][-1]["content"])
+        again = body in self.bodies
+        self.bodies.append(body)
+        if "BUSY" in prompt and not again:
+            return web.json_response(
+                {"error": {"message": "come back"}}, status=503, headers={"retry-after": "2"}
+            )
         if body["model"] == "one":
             return web.json_response(
                 {"error": {"message": "Incorrect API key: sk-secret"}}, status=401
@@ -64,14 +72,22 @@ class Upstream:
             await self._send(response, reasoning_content="Let me see <b>.")
         for start in range(0, len(text), 4):
             await self._send(response, content=text[start : start + 4])
-        usage = {"prompt_tokens": 12, "completion_tokens": 5 if model == "small" else 9}
+        usage: dict[str, Any] = {"prompt_tokens": 12}
+        usage["completion_tokens"] = 5 if model == "small" else 9
+        if "THINK" in prompt:
+            usage["completion_tokens_details"] = {"reasoning_tokens": 3}
+        if "TOOL" in prompt:
+            call = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": '{"in":'}}
+            await self._send(response, tool_calls=[call])
+            call = {"index": 0, "function": {"arguments": '"Paris"}'}}
+            await self._send(response, tool_calls=[call])
         await self._event(
             response, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
         )
         await self._event(response, {"choices": [], "usage": usage | {"total_tokens": 17}})
         await response.write(b"data: [DONE]\n\n")
 
-    async def _send(self, response: web.StreamResponse, **delta: str) -> None:
+    async def _send(self, response: web.StreamResponse, **delta: Any) -> None:
         await self._event(
             response, {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
         )
@@ -158,6 +174,10 @@ class Output:
     """The last bundle of every display, by its id."""
     drawings: list[tuple[float, dict[str, str]]] = field(default_factory=list)
     """Every drawing and when it came."""
+    question: str = ""
+    """What the cell asked."""
+    next_input: str = ""
+    """What it put into the next cell."""
 
     def part(self, mime: str) -> str:
         """All that is on the screen at the end, of one MIME type."""
@@ -197,12 +217,16 @@ class Notebook:
     client: BlockingKernelClient
     upstream: Upstream
 
-    def run(self, code: str, *, interrupt_at: str = "", typed: str = "") -> Output:
-        """Run a cell to its end; interrupt it once `interrupt_at` is shown; type what it asks for."""
-        output, ident = Output(), self.client.execute(code)
-        if typed:
-            self.client.get_stdin_msg(timeout=PATIENCE)
-            self.client.input(typed)
+    def run(self, code: str, *, interrupt_at: str = "", answer: str | None = None) -> Output:
+        """Run a cell to its end; interrupt it once `interrupt_at` is on the screen.
+
+        With an answer somebody can be asked, and is.
+        """
+        output, ident = Output(), self.client.execute(code, allow_stdin=answer is not None)
+        if answer is not None:
+            asked = self.client.get_stdin_msg(timeout=PATIENCE)
+            output.question = asked["content"]["prompt"]
+            self.client.input(answer)
         while True:
             message = self.client.get_iopub_msg(timeout=PATIENCE)
             if message["parent_header"].get("msg_id") != ident:
@@ -213,7 +237,9 @@ class Notebook:
                 self.manager.interrupt_kernel()
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 break
-        output.status = self._status(ident)
+        reply = self._reply(ident)
+        output.status = str(reply.get("status", "lost"))
+        output.next_input = "".join(p.get("text", "") for p in reply.get("payload", []))
         return output
 
     def value(self, expression: str) -> str:
@@ -239,14 +265,20 @@ class Notebook:
         rows = reply["content"]["metadata"]["_jupyter_types_experimental"]
         return {row["text"]: row["type"] for row in rows}
 
-    def _status(self, ident: str) -> str:
+    def configure(self, line: str) -> None:
+        """Put one line on top of the configuration, or take it away again."""
+        path = Path(self.value("import os; os.environ['SMARTROUTER_CONFIG']").strip("'"))
+        text = path.read_text("utf-8")
+        path.write_text(line + text[text.index("\n") :], "utf-8")
+
+    def _reply(self, ident: str) -> dict[str, Any]:
         while True:
             try:
                 reply = self.client.get_shell_msg(timeout=PATIENCE)
             except Empty:
-                return "lost"
+                return {}
             if reply["parent_header"].get("msg_id") == ident:
-                return str(reply["content"]["status"])
+                return dict(reply["content"])
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def test_a_pasted_key_is_used_by_the_next_cell(empty):
     """The second way, as far as it goes without a provider: the model is not without a key now."""
     book, _ = empty
     line = book.run("%%route -m zhipu/glm-5 --dry-run\nHello").block.splitlines()[2]
-    assert book.run(line, typed="sk-pasted").status == "ok"
+    assert book.run(line, answer="sk-pasted").status == "ok"
     cell = book.run("%%route -m zhipu/glm-5 --dry-run\nHello")
     assert cell.status == "ok", cell.block
     assert "sk-pasted" not in cell.plain

@@ -104,7 +104,7 @@ def _attribute(tag: str, name: str, value: str, *, view: bool) -> Iterator[str]:
     aligned = tag in ("th", "td") and name == "style" and value in ALIGNED
     directed = tag in BLOCKS and name == "dir" and value == "auto"
     # What our own views add around the words.
-    ours = view and name in ("style", "class", "title", "role", "aria-label", "tabindex")
+    ours = view and (name in ("style", "class", "title", "role", "tabindex") or name[:5] == "aria-")
     ours = ours and (name != "style" or not FETCHES.search(value))
     if not (harmless.get((tag, name)) or aligned or directed or ours):
         yield f"{name}={value!r} on {tag}"
