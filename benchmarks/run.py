@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 
-ALL = ("decision", "overhead", "streams", "battle", "budget", "kernel")
+ALL = ("decision", "overhead", "streams", "battle", "budget", "kernel", "browser")
 
 
 def main(names: list[str]) -> int:

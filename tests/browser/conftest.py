@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.browser import lab as parts
-from tests.browser.jupyter import JupyterServer, jupyter
+from tests.browser.jupyter import CHECKOUT, JupyterServer, jupyter
 from tests.browser.notebook_page import NotebookPage
 
-LOAD = "%load_ext smartrouter_serve"
+expect.set_options(timeout=20_000)
 _names = count()
 
 Open = Callable[..., NotebookPage]
@@ -29,16 +30,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def _upstream() -> Iterator[parts.Scripted]:
+def scripted_upstream() -> Iterator[parts.Scripted]:
+    """The upstream, as the test before left it."""
     with parts.scripted() as live:
         yield live
 
 
 @pytest.fixture
-def upstream(_upstream: parts.Scripted) -> parts.Scripted:
+def upstream(scripted_upstream: parts.Scripted) -> parts.Scripted:
     """The upstream of every kernel here, with an empty script."""
-    _upstream.reset()
-    return _upstream
+    scripted_upstream.reset()
+    return scripted_upstream
 
 
 def _server(frontend, tmp_path_factory, upstream, **how) -> Iterator[JupyterServer]:
@@ -48,21 +50,40 @@ def _server(frontend, tmp_path_factory, upstream, **how) -> Iterator[JupyterServ
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory, _upstream) -> Iterator[JupyterServer]:
+def lab(tmp_path_factory, scripted_upstream) -> Iterator[JupyterServer]:
     """A JupyterLab."""
-    yield from _server("lab", tmp_path_factory, _upstream)
+    yield from _server("lab", tmp_path_factory, scripted_upstream)
 
 
 @pytest.fixture(scope="session")
-def dark_lab(tmp_path_factory, _upstream) -> Iterator[JupyterServer]:
+def dark_lab(tmp_path_factory, scripted_upstream) -> Iterator[JupyterServer]:
     """A JupyterLab with the dark theme."""
     yield from _server("lab", tmp_path_factory, _upstream, theme="JupyterLab Dark")
 
 
 @pytest.fixture(scope="session")
-def notebook7(tmp_path_factory, _upstream) -> Iterator[JupyterServer]:
+def notebook7(tmp_path_factory, scripted_upstream) -> Iterator[JupyterServer]:
     """A Notebook 7."""
-    yield from _server("notebook", tmp_path_factory, _upstream)
+    yield from _server("notebook", tmp_path_factory, scripted_upstream)
+
+
+@pytest.fixture(scope="session")
+def local_models(tmp_path_factory) -> Iterator[JupyterServer]:
+    """A JupyterLab whose kernels have the small local models, and no upstream."""
+    home = os.environ.get("SMARTROUTER_TEST_MODELS")
+    if not home:
+        pytest.skip("SMARTROUTER_TEST_MODELS names a home with the two small models")
+    environment = {"SMARTROUTER_HOME": home, "SMARTROUTER_KEYRING": "off"}
+    with jupyter("lab", tmp_path_factory.mktemp("local"), environment) as server:
+        yield server
+
+
+@pytest.fixture
+def kernel_environment(tmp_path, monkeypatch, upstream) -> None:
+    """What a kernel needs that this process starts itself."""
+    own = parts.configure(tmp_path, upstream.address) | {"PYTHONPATH": str(CHECKOUT)}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +96,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A fresh profile in a window of a laptop's size."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(30_000)
-    yield context
-    context.close()
+    with parts.new_context(browser) as context:
+        yield context
 
 
 @pytest.fixture
@@ -89,7 +108,7 @@ def open_notebook(context: BrowserContext) -> Iterator[Open]:
     def open_(server: JupyterServer, *cells: str) -> NotebookPage:
         servers.append(server)
         name = f"note{next(_names)}.ipynb"
-        server.write(name, LOAD, *cells)
+        server.write(name, parts.LOAD, *cells)
         notebook = NotebookPage(context.new_page(), server, name)
         notebook.open()
         assert notebook.run(0) == []

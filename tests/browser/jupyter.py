@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class JupyterServer:
 
     def url(self, name: str) -> str:
         """The page of a notebook in `root`."""
-        return f"{self.address}/{_PLACES[self.frontend]}/{name}?token={self.token}"
+        return f"{self.address}/{_PLACES[self.frontend]}/{name}?reset&token={self.token}"
 
     def write(self, name: str, *sources: str, kernel: str = "python3") -> None:
         """Write a notebook of these code cells."""
@@ -92,24 +93,23 @@ def jupyter(
         stderr=subprocess.PIPE,
         text=True,
     )
-    said: list[str] = []
-    try:
-        address, token = _wait_until_ready(process, said)
-        drain = threading.Thread(target=said.extend, args=(process.stderr,))
-        drain.start()
-        server = JupyterServer(frontend, address, token, root)
-        yield server
-        server.shut_down_kernels()
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
+    with process:
+        try:
+            address, token = _wait_until_ready(process)
+            drain = threading.Thread(target=deque, args=(process.stderr, 0))
+            drain.start()
+            server = JupyterServer(frontend, address, token, root)
+            yield server
+            server.shut_down_kernels()
+        finally:
+            process.terminate()
         drain.join()
-        process.stderr.close()
 
 
-def _wait_until_ready(process: subprocess.Popen[str], said: list[str]) -> tuple[str, str]:
-    """Read the server's log up to the line with its address."""
+def _wait_until_ready(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Read the server's log up to the line with its address and its token."""
     assert process.stderr is not None
+    said = []
     for line in process.stderr:
         said.append(line)
         if found := _READY.search(line):
@@ -137,3 +137,10 @@ def _environment(folder: Path, theme: str) -> dict[str, str]:
     }
     kept = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY")}
     return kept | {name: str(value) for name, value in own.items()}
+
+
+def export(notebook: Path) -> Path:
+    """Write the notebook as a page beside it."""
+    command = [sys.executable, "-m", "nbconvert", "--log-level=ERROR", "--to", "html"]
+    subprocess.run([*command, str(notebook)], check=True, capture_output=True)
+    return notebook.with_suffix(".html")

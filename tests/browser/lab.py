@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.servers.openai import FakeOpenAI
 
+LOAD = "%load_ext smartrouter_serve"
 CHROMIUM = shutil.which("chromium") or ""
 _QUIET = (
     "--disable-background-networking",
@@ -95,3 +96,12 @@ def chromium() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@contextmanager
+def new_context(browser: Browser) -> Iterator[BrowserContext]:
+    """A fresh profile in a window of a laptop's size."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(30_000)
+    yield context
+    context.close()

@@ -29,6 +29,8 @@ _EDIT = """([index, source]) => {
 }"""
 _OUTPUTS = """(index) =>
     window.jupyterapp.shell.currentWidget.content.widgets[index].model.toJSON().outputs"""
+_TRUSTED = """(index) =>
+    window.jupyterapp.shell.currentWidget.content.widgets[index].model.trusted"""
 _SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
 _IS_IDLE = """(index) => {
     const model = window.jupyterapp.shell.currentWidget.content.widgets[index].model;
@@ -46,7 +48,7 @@ class NotebookPage:
         """Open it; wait for the cells, and for the kernel unless there is to be none."""
         self.page.goto(self.server.url(self.name))
         if not kernel:
-            self.page.get_by_role("button", name="No Kernel").click()
+            self.page.get_by_role("button", name="No Kernel", exact=True).click()
         self.page.wait_for_function(_READY)
         if kernel:
             self.page.evaluate(_KERNEL)
@@ -77,6 +79,10 @@ class NotebookPage:
         """What the cell holds, as it would be saved."""
         outputs: list[dict[str, Any]] = self.page.evaluate(_OUTPUTS, index)
         return outputs
+
+    def trusted(self, index: int) -> bool:
+        """Whether the front end lets the cell's outputs do what they like."""
+        return bool(self.page.evaluate(_TRUSTED, index))
 
     def cell(self, index: int) -> Locator:
         """The cell on the page."""
