@@ -65,7 +65,9 @@ class Bench:
     def open(self, *cells: str) -> None:
         """A fresh kernel that has answered once, so that nothing is imported while it is timed."""
         self.server.shut_down_kernels()
-        self.server.write("bench.ipynb", LOAD, ROUTE.format("warm"), "import os; os.getpid()", *cells)
+        self.server.write(
+            "bench.ipynb", LOAD, ROUTE.format("warm"), "import os; os.getpid()", *cells
+        )
         self.notebook.open()
         self.notebook.run(0)
         self.upstream.gap = 0.0

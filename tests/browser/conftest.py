@@ -58,7 +58,7 @@ def lab(tmp_path_factory, scripted_upstream) -> Iterator[JupyterServer]:
 @pytest.fixture(scope="session")
 def dark_lab(tmp_path_factory, scripted_upstream) -> Iterator[JupyterServer]:
     """A JupyterLab with the dark theme."""
-    yield from _server("lab", tmp_path_factory, _upstream, theme="JupyterLab Dark")
+    yield from _server("lab", tmp_path_factory, scripted_upstream, theme="JupyterLab Dark")
 
 
 @pytest.fixture(scope="session")

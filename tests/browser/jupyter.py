@@ -76,7 +76,10 @@ class JupyterServer:
 
 @contextmanager
 def jupyter(
-    frontend: Frontend, folder: Path, environment: Mapping[str, str], theme: str = "JupyterLab Light"
+    frontend: Frontend,
+    folder: Path,
+    environment: Mapping[str, str],
+    theme: str = "JupyterLab Light",
 ) -> Iterator[JupyterServer]:
     """Start the front end on `folder/notebooks`; its kernels import this checkout."""
     root = folder / "notebooks"

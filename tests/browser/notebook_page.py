@@ -48,7 +48,7 @@ class NotebookPage:
         """Open it; wait for the cells, and for the kernel unless there is to be none."""
         self.page.goto(self.server.url(self.name))
         if not kernel:
-            self.page.get_by_role("button", name="No Kernel", exact=True).click()
+            self.page.locator(".jp-Dialog-footer").get_by_text("No Kernel", exact=True).click()
         self.page.wait_for_function(_READY)
         if kernel:
             self.page.evaluate(_KERNEL)

@@ -26,7 +26,7 @@ PAYLOADS = (
     "<div style=\"background: url('{canary}/css.png')\">x</div>",
     "<style>body {{ background: url('{canary}/style.png') }}</style>",
     "<link rel=stylesheet href='{canary}/link.css'><base href='{canary}/'>",
-    "<meta http-equiv=refresh content=\"0;url={canary}/meta\">",
+    '<meta http-equiv=refresh content="0;url={canary}/meta">',
     "<video src='{canary}/video' autoplay></video><audio src='{canary}/audio' autoplay></audio>",
     "<object data='{canary}/object'></object><embed src='{canary}/embed'>",
     "[click](javascript:top.owned=1) <a href='javascript:top.owned=1'>click</a>",
@@ -80,7 +80,8 @@ def harmless(page: Page, outputs: str) -> None:
 def test_the_canary_notices(lab, upstream, open_notebook, canary):
     """The same payloads as raw HTML do fetch and do run: the tests below would see it."""
     address, fetched = canary
-    text = "".join(payload.format(canary=address) for payload in PAYLOADS)
+    staying = [payload for payload in PAYLOADS if "refresh" not in payload]  # the page leaves
+    text = "".join(staying).format(canary=address)
     notebook = open_notebook(
         lab, f"from IPython.display import display\ndisplay({{'text/html': {text!r}}}, raw=True)"
     )
