@@ -8,7 +8,7 @@ MODELS := smollm2-135m qwen2.5-coder-0.5b
 SHELL := bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo models test lint audit bench docs format clean
+.PHONY: help demo models test lint audit bench docs pictures format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -55,6 +55,9 @@ bench: $(INSTALLED)  ## Measure every promise beside its peer
 docs: $(INSTALLED)  ## Write the generated pages and build the site
 	$(BIN)/python -m docs.generate
 	$(BIN)/mkdocs build --strict --quiet
+
+pictures: $(INSTALLED)  ## Take the pictures of the docs anew, from real cells in a browser
+	SMARTROUTER_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest tests/browser/test_pictures.py
 
 format: $(INSTALLED)  ## Format and mend what can be mended
 	$(BIN)/ruff format .

@@ -10,7 +10,7 @@ import sys
 
 ALL = (
     *("decision", "overhead", "streams", "battle", "budget", "kernel", "render", "complete"),
-    *("vote", "grid"),
+    *("vote", "grid", "browser"),
 )
 
 
