@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.jupyter import JupyterServer
 
@@ -108,3 +108,11 @@ class NotebookPage:
         """Load the page anew, with a new kernel."""
         self.server.shut_down_kernels()
         self.open()
+
+
+def vote(notebook: NotebookPage, index: int, button: str) -> None:
+    """Click on a battle's button, and wait until the cell is what is saved: without buttons."""
+    area = notebook.area(index)
+    area.get_by_role("button", name=button, exact=True).click()
+    expect(area.get_by_role("button")).to_have_count(0)
+    expect(area.get_by_text("You voted")).to_be_visible()
