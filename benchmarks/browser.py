@@ -21,7 +21,7 @@ from benchmarks.bench import Figure
 from benchmarks.paced import Paced, essay
 from tests.browser.jupyter import JupyterServer, jupyter
 from tests.browser.lab import LOAD, chromium, configure, new_context
-from tests.browser.notebook_page import NotebookPage
+from tests.browser.notebook_page import NotebookPage, vote
 
 ROUNDS, STOPS, BATTLES = 2, 12, 10
 ROUTE = "%%route --no-cache -m lab/m1\nGo on {0}"
@@ -179,10 +179,15 @@ def _saving(bench: Bench) -> list[Figure]:
         for _ in range(2):
             bench.upstream.reply(essay(50, 2000))
         bench.notebook.run(3 + number)
+        vote(bench.notebook, 3 + number, "1")
     bench.notebook.save()
-    size = (bench.server.root / "bench.ipynb").stat().st_size / 1000
+    saved = (bench.server.root / "bench.ipynb").read_text("utf-8")
     name = f"Saved notebook of {BATTLES} battles of 2 × 2 kB"
-    return [Figure(name=name, value=size, unit="kB", limit=300)]
+    widgets = saved.count("application/vnd.jupyter.widget")
+    return [
+        Figure(name=name, value=len(saved.encode()) / 1000, unit="kB", limit=300),
+        Figure(name="… widgets in it after the votes", value=widgets, unit="", limit=0),
+    ]
 
 
 def run() -> list[Figure]:
