@@ -25,6 +25,8 @@ of_parents: list[Any] = []
 _lock = threading.Lock()
 _running: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = globals().get("_running")
 # A module that autoreload runs again keeps the loop that it has.
+_WAKE = 0.05
+"""Seconds; a signal wakes no event loop, so one that waits looks up for an interrupt this often."""
 _POLL = 0.2
 """Seconds between looks for an interrupt, on systems whose lock waits cannot be interrupted."""
 
@@ -178,12 +180,9 @@ def ticking(source: AsyncGenerator[T, None], tick: float | None) -> Generator[T 
 
 
 async def relay(
-    source: AsyncGenerator[T, None], tick: float | None
+    source: AsyncGenerator[T, None], tick: float | None = _WAKE
 ) -> AsyncGenerator[T | None, None]:
-    """As `ticking`, for a caller on an event loop of its own.
-
-    The ticks also wake a loop whose thread is to be interrupted: a signal alone does not.
-    """
+    """As `ticking`, for a caller on an event loop of its own."""
     reader = asyncio.get_running_loop()
     items: asyncio.Queue[tuple[T] | None] = asyncio.Queue()
 

@@ -26,6 +26,8 @@ from smartrouter_serve.types import (
 )
 
 Converge = Literal["none", "judge", "consensus", "synthesis"]
+NO_WINNER = ("tie", "none")
+"""What a battle can be voted besides one of its contestants."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -226,9 +226,9 @@ class SyncRouter:
         """As `events`, and None whenever nothing has come for so many seconds."""
         return background.ticking(self._router.events(call), seconds)
 
-    def relay(self, call: Call, seconds: float) -> AsyncGenerator[Event | None, None]:
+    def relay(self, call: Call) -> AsyncGenerator[Event | None, None]:
         """As `ticking`, for an `async for` on the caller's own event loop."""
-        return background.relay(self._router.events(call), seconds)
+        return background.relay(self._router.events(call))
 
 
 def _messages(prompt: Prompt, system: str) -> tuple[Message, ...]:

@@ -20,9 +20,6 @@ from smartrouter_serve.calls import Call, Event
 if TYPE_CHECKING:
     from smartrouter_serve.engine.core import Engine
 
-_WAKE = 0.05
-"""Seconds; a signal wakes no event loop, so a cell that awaits looks up for one this often."""
-
 
 def in_notebook() -> bool:
     """Whether IPython runs here, in a kernel or on a terminal; the mark is IPython's own."""
@@ -46,7 +43,7 @@ class Share:
             async with aclosing(_notebook.events(call)) as events:
                 yield events
         else:
-            async with aclosing(background.relay(_notebook.events(call), _WAKE)) as ticks:
+            async with aclosing(background.relay(_notebook.events(call))) as ticks:
                 yield _Events(ticks)
 
     async def aclose(self) -> None:

@@ -22,7 +22,7 @@ from smartrouter_serve.cli.common import (
 )
 from smartrouter_serve.client import SyncRouter, arena_call
 from smartrouter_serve.types import Battle
-from smartrouter_serve.widgets.battle import BattleView
+from smartrouter_serve.widgets.battle import BattleView, vote_command
 from smartrouter_serve.widgets.terminal import clean
 from smartrouter_serve.widgets.tty import on_terminal
 
@@ -122,14 +122,12 @@ def _wait(found: SyncRouter, call: Arena, view: BattleView) -> None:
 
 def _take_vote(found: SyncRouter, battle: Battle) -> None:
     """Take a vote by one key, or say how to vote later."""
-    from smartrouter_serve.widgets.columns import ballot
-
     if not on_terminal(sys.stdin):
-        click.echo(f"Vote: {ballot(battle)}")
+        click.echo(f"Vote: {vote_command(battle)}")
         return
     answered = [str(n) for n, c in enumerate(battle.contestants, 1) if c.reply is not None]
     choices = {key: key for key in answered} | {"t": "tie", "n": "none"}
-    later = f"\nVote later: {ballot(battle)}"
+    later = f"\nVote later: {vote_command(battle)}"
     try:
         with single_keys() as read:
             question = f"Which is best? {', '.join(answered)}, t tie, n none, Enter skips: "

@@ -23,7 +23,8 @@ from smartrouter_serve.cli.writers import Pipe, Screen, Writer
 from smartrouter_serve.client import SyncRouter, route_call
 from smartrouter_serve.errors import SmartRouterError, UsageError
 from smartrouter_serve.types import Format, Reply, Think
-from smartrouter_serve.widgets.reply import ReplyView, cost_line
+from smartrouter_serve.widgets.costline import cost_line
+from smartrouter_serve.widgets.reply import ReplyView
 from smartrouter_serve.widgets.tables import decision_table
 from smartrouter_serve.widgets.tty import on_terminal
 

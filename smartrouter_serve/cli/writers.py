@@ -10,7 +10,8 @@ import click
 from smartrouter_serve.calls import Event, ReasoningDelta, Switched, TextDelta
 from smartrouter_serve.cli.common import note
 from smartrouter_serve.types import Format
-from smartrouter_serve.widgets.reply import ReplyView, code_of, json_of
+from smartrouter_serve.widgets.formats import code_of, json_of
+from smartrouter_serve.widgets.reply import ReplyView
 from smartrouter_serve.widgets.terminal import Cleaner, clean
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 _RATE = 0.05
 """Seconds between two writings: quicker is not seen, and costs."""
-_CHARS = 4
-"""Characters a token, until the provider has counted."""
 
 
 class Writer:
@@ -156,11 +155,9 @@ class Screen(Writer):
             self._thoughts = None
         if self._thought_from is None:
             return
-        counted = view.reply.usage.reasoning_tokens if view.reply else 0
-        tokens = f"{counted:,}" if counted else f"about {len(view.reasoning) // _CHARS + 1:,}"
         took = time.monotonic() - self._thought_from
         self._thought_from = None
-        self._console.print(f"thought for {took:.0f} s, {tokens} tokens", style="dim")
+        self._console.print(f"thought for {took:.0f} s, {view.thought()}", style="dim")
 
     def _tell(self, state: str) -> None:
         """Say on a line that is taken back what is waited for, and since when."""

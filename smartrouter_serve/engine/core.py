@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from smartrouter_serve.calls import (
+    NO_WINNER,
     Arena,
     Call,
     Decided,
@@ -106,8 +107,8 @@ class Engine:
 
     async def _vote(self, call: Vote) -> dict[str, Any]:
         fight = self._under_way.get(call.battle)
-        labels = fight.labels if fight else await self._fought(call.battle)
-        vote = replace(call, choice=chosen(labels, call.choice, ("tie", "none")))
+        labels = fight.labels if fight else await self._labels(call.battle)
+        vote = replace(call, choice=chosen(labels, call.choice, NO_WINNER))
         told = {"battle": vote.battle, "winner": vote.choice, "contestants": labels}
         if fight is not None:
             fight.decide(vote)
@@ -115,14 +116,9 @@ class Engine:
         before = await self.ports.ledger.vote(vote.battle, vote.choice, vote.reason)
         return told | {"replaced": before}
 
-    async def _fought(self, run: str) -> list[str]:
+    async def _labels(self, run: str) -> list[str]:
         """The contestants of a battle that has ended."""
-        fought = await self.ports.ledger.battle(run)
-        if fought is None:
-            raise UsageError(
-                f"There is no battle {run!r}.",
-                "Its id stands under the battle's columns, and in Battle.id.",
-            )
+        fought = await queries.fought(self.ports, run)
         return [contestant.label for contestant in fought.contestants]
 
     def _stop(self, call: Stop) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from smartrouter_serve.engine.intent import read
 from smartrouter_serve.engine.lane import Ports
 from smartrouter_serve.errors import UsageError
 from smartrouter_serve.money import PICOS_PER_NANO, dollars
-from smartrouter_serve.types import Message, Model, Price, Rates, Reply
+from smartrouter_serve.types import Battle, Message, Model, Price, Rates, Reply
 
 Runs = Mapping[str, Reply]
 
@@ -207,14 +207,22 @@ async def _why(_ports: Ports, runs: Runs, run: str = "") -> dict[str, Any]:
     }
 
 
-async def _battle(ports: Ports, _runs: Runs, id: str) -> dict[str, Any]:  # noqa: A002 - the public argument
-    fought = await ports.ledger.battle(id)
-    if fought is None:
+async def fought(ports: Ports, run: str) -> Battle:
+    """A battle that has ended.
+
+    Raises `UsageError` where there is none.
+    """
+    found = await ports.ledger.battle(run)
+    if found is None:
         raise UsageError(
-            f"There is no battle {id!r}.",
+            f"There is no battle {run!r}.",
             "Its id stands under the battle's columns, and in Battle.id.",
         )
-    result: dict[str, Any] = encode(Finished(result=fought))["result"]
+    return found
+
+
+async def _battle(ports: Ports, _runs: Runs, id: str) -> dict[str, Any]:  # noqa: A002 - the public argument
+    result: dict[str, Any] = encode(Finished(result=await fought(ports, id)))["result"]
     return result
 
 

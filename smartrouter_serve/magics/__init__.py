@@ -6,9 +6,11 @@ import atexit
 import re
 from typing import Any
 
+from smartrouter_serve.magics.placing import REGISTERED, find_misplaced
+
 _NAME = "_smartrouter_magics"
 _PLAIN = "get_ipython().run_cell_magic('arena', "
-_AWAITED = "await get_ipython().magics_manager.registry['SmartRouterMagics'].arena_here("
+_AWAITED = f"await {REGISTERED}.arena_here("
 _QUESTION = re.compile(r"^(\s*)%(route|arena)[ \t]+(.*\S.*\?)[ \t]*$")
 
 
@@ -57,7 +59,6 @@ def register(shell: Any) -> None:
     """Add the magics to a shell; nothing is read or built before the first cell."""
     from smartrouter_serve.magics import complete, formatters
     from smartrouter_serve.magics.magics import SmartRouterMagics
-    from smartrouter_serve.magics.placing import find_misplaced
 
     unregister(shell)
     magics = SmartRouterMagics(shell)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from smartrouter_serve.calls import Decided, decode
+from smartrouter_serve.calls import NO_WINNER, Decided, decode
 from smartrouter_serve.errors import UsageError, did_you_mean
 from smartrouter_serve.magics.help import beside
 from smartrouter_serve.magics.paste import ask_for_key
@@ -116,7 +116,7 @@ def _named(session: Session, words: Sequence[str]) -> list[str]:
     words, last = list(words), session.last_battle
     if last is not None and words and words[0] != last.id:
         labels = {contestant.label for contestant in last.contestants}
-        if words[0].isdigit() or words[0] in {"tie", "none"} | labels:
+        if words[0].isdigit() or words[0] in {*NO_WINNER, *labels}:
             words.insert(0, last.id)
     if len(words) < 2:
         raise UsageError(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
+from smartrouter_serve.calls import NO_WINNER
 from smartrouter_serve.config import POLICIES, load
 from smartrouter_serve.engine.intent import INTENTS
 from smartrouter_serve.engine.ports import Clock
@@ -110,7 +111,7 @@ def vote(session: Session, before: list[str]) -> list[Offer]:
 def _contestants(battle: Battle) -> list[Offer]:
     labels = enumerate(battle.contestants, 1)
     numbers = [Offer(str(n), "hidden" if battle.blind else one.label) for n, one in labels]
-    return [*numbers, *plain(("tie", "none"), "vote")]
+    return [*numbers, *plain(NO_WINNER, "vote")]
 
 
 def files(typed: str) -> list[Offer]:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from smartrouter_serve.errors import UsageError
 
 _OURS = re.compile(r"^%%(route|arena|agents)\b", re.MULTILINE)
-_REGISTERED = "get_ipython().magics_manager.registry['SmartRouterMagics']"
+REGISTERED = "get_ipython().magics_manager.registry['SmartRouterMagics']"
+"""How the code of a cell finds the magics of its shell."""
 
 
 def one_magic(body: str) -> None:
@@ -38,7 +39,7 @@ def find_misplaced(lines: list[str]) -> list[str]:
     for number, line in enumerate(lines):
         found = _OURS.match(line)
         if found is not None and _whole(lines[:number]):
-            return [f"{_REGISTERED}.misplaced({found[1]!r}, {number + 1})\n"]
+            return [f"{REGISTERED}.misplaced({found[1]!r}, {number + 1})\n"]
     return lines
 
 

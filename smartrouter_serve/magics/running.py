@@ -14,8 +14,6 @@ from smartrouter_serve.widgets.battle import BattleView
 from smartrouter_serve.widgets.reply import ReplyView
 
 _TICK = 0.1
-_WAKE = 0.05
-"""Seconds; a signal wakes no event loop, so an async cell looks up for one this often."""
 
 
 class Running:
@@ -47,7 +45,7 @@ class Running:
     async def follow_here(self) -> None:
         """As `follow`, in an async cell: the kernel hears clicks meanwhile."""
         with self._stoppable():
-            async with aclosing(self._router.relay(self._call, _WAKE)) as events:
+            async with aclosing(self._router.relay(self._call)) as events:
                 async for event in events:
                     self._take(event)
 

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from smartrouter_serve.widgets.battle import BattleView
+from smartrouter_serve.widgets.battle import BattleView, vote_command
 from smartrouter_serve.widgets.bundle import Bundle
 from smartrouter_serve.widgets.terminal import Cleaner
 from smartrouter_serve.widgets.tty import on_terminal
@@ -91,7 +91,7 @@ class Terminal:
             self._write(rest.rstrip("\n") + "\n")
 
     def _battle(self, view: BattleView, *, final: bool) -> None:
-        from smartrouter_serve.widgets.columns import Stage, ballot, write_result
+        from smartrouter_serve.widgets.columns import Stage, write_result
         from smartrouter_serve.widgets.prose import console
 
         if self._stage is None:
@@ -103,7 +103,7 @@ class Terminal:
         self._leave()
         write_result(console(), view)
         if view.battle is not None:
-            self._write(f"Vote: %{ballot(view.battle)}\n")
+            self._write(f"Vote: %{vote_command(view.battle)}\n")
 
     def _leave(self, *_: object) -> None:
         """Give the terminal back; whatever ends the cell, IPython calls this at its end."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from smartrouter_serve.calls import Event, Failed, Finished, TextDelta, Waiting
+from smartrouter_serve.calls import NO_WINNER, Event, Failed, Finished, TextDelta, Waiting
 from smartrouter_serve.errors import Problem
 from smartrouter_serve.money import show
 from smartrouter_serve.types import Battle
@@ -17,8 +19,6 @@ from smartrouter_serve.widgets.terminal import clean
 _GRID = "display:grid;gap:10px;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr))"
 _PLAIN = 2_000
 """Characters of all answers in the plain form of a saved battle, whose page form has them whole."""
-WORDS = ("tie", "none")
-"""What can be voted for besides a contestant."""
 
 
 @dataclass(slots=True)
@@ -29,6 +29,7 @@ class BattleView:
     """Hide the names, and what would tell them, until the vote."""
     brief: bool = False
     """Shorten the answers in the plain form."""
+    clock: Callable[[], float] = time.monotonic
     lanes: dict[str, ReplyView] = field(default_factory=dict)
     text: str = ""
     """The converged answer, where it is written anew."""
@@ -38,7 +39,7 @@ class BattleView:
     """Why the whole battle failed."""
     stopped: bool = False
     voted: str = ""
-    """The label that the person voted for, or one of `WORDS`."""
+    """The label that the person voted for, or one of `NO_WINNER`."""
     _columns: dict[str, Column] = field(default_factory=dict)
     _answer: tuple[str, Bundle] = ("", Bundle("", ""))
     """The converged answer as it was drawn last."""
@@ -82,8 +83,8 @@ class BattleView:
 
     def _column(self, label: str) -> Column:
         if label not in self._columns:
-            lane = self.lanes[label] = ReplyView(lane=label)
-            self._columns[label] = Column(lane)
+            lane = self.lanes[label] = ReplyView(lane=label, clock=self.clock)
+            self._columns[label] = Column(lane, self.clock)
         return self._columns[label]
 
     @property
@@ -177,8 +178,7 @@ class BattleView:
         cost = "price unknown" if battle.cost is None else show(battle.cost)
         said = [self._said(battle), f"cost of the battle: {cost}", self.spared()]
         shown += line(" · ".join(part for part in said if part))
-        numbers = "|".join(str(n) for n in range(1, len(battle.contestants) + 1))
-        command = f"%smartrouter vote {battle.id} {numbers}|tie|none"
+        command = f"%{vote_command(battle)}"
         ask = "To change the vote:" if self.voted else "Which is best?"
         return shown + Bundle(
             f"<div>{ask} <code>{plain(command)}</code></div>",
@@ -200,3 +200,9 @@ class BattleView:
         stopped = [column for column in self.contestants if column.stopped]
         saved = sum(column.spared_nanos for column in stopped)
         return f"stopping {len(stopped)} early saved about {show(saved)}" if saved else ""
+
+
+def vote_command(battle: Battle) -> str:
+    """The command that votes on a battle."""
+    numbers = [str(n) for n in range(1, len(battle.contestants) + 1)]
+    return f"smartrouter vote {battle.id} {'|'.join([*numbers, *NO_WINNER])}"

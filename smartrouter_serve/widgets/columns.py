@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Self
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -21,8 +21,10 @@ from rich.text import Text
 from smartrouter_serve.money import show
 from smartrouter_serve.types import Battle
 from smartrouter_serve.widgets.battle import BattleView
+from smartrouter_serve.widgets.contestant import Column
+from smartrouter_serve.widgets.costline import seconds
 from smartrouter_serve.widgets.prose import Prose
-from smartrouter_serve.widgets.reply import ReplyView, seconds
+from smartrouter_serve.widgets.reply import ReplyView
 from smartrouter_serve.widgets.terminal import clean
 
 _LEAST = 34
@@ -33,8 +35,6 @@ _STEP = 1024
 """The start of what is looked at of a growing answer moves in steps, so that its lines stand."""
 _RATE = 0.1
 """Seconds between two pictures."""
-_CHARS = 4
-"""Characters a token, until the provider has counted."""
 
 
 def across(count: int, width: int) -> int:
@@ -45,32 +45,15 @@ def across(count: int, width: int) -> int:
 
 
 @dataclass(slots=True)
-class _Pace:
-    """When a contestant began and when its first token came."""
-
-    began: float
-    first: float | None = None
-
-
-@dataclass(slots=True)
 class Columns:
     """Contestants side by side, as they stand: a renderable that fills what it is given."""
 
     view: BattleView
-    clock: Callable[[], float] = time.monotonic
-    _paces: dict[str, _Pace] = field(default_factory=dict)
-
-    def see(self) -> None:
-        """Note who has begun to answer; call it at every event."""
-        for label, lane in self.view.lanes.items():
-            pace = self._paces.setdefault(label, _Pace(self.clock()))
-            if pace.first is None and (lane.text or lane.reasoning):
-                pace.first = self.clock()
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
-        lanes = list(self.view.lanes.values())
+        lanes = self.view.contestants
         height = (options.height or console.height) - 1
         if lanes:
             per_row = across(len(lanes), options.max_width)
@@ -84,9 +67,7 @@ class Columns:
                 yield self._row(row, number * per_row + 1, per_row, options.update(height=each))
         yield _cut(self._foot(), options.max_width, "dim")
 
-    def _row(
-        self, lanes: list[ReplyView], first: int, per_row: int, options: ConsoleOptions
-    ) -> Table:
+    def _row(self, lanes: list[Column], first: int, per_row: int, options: ConsoleOptions) -> Table:
         grid = Table.grid(padding=0)
         inner = (options.max_width - 3 * (per_row - 1)) // per_row
         height = options.height or 1
@@ -101,10 +82,11 @@ class Columns:
         grid.add_row(*cells)
         return grid
 
-    def _column(self, number: int, lane: ReplyView, width: int, height: int) -> Group:
+    def _column(self, number: int, column: Column, width: int, height: int) -> Group:
+        lane = column.reply
         name = _cut(self.view.name(number, lane.lane), width, "bold")
         style = "red" if lane.problem else "green" if lane.reply else "dim"
-        lines = [name, _cut(self.state(lane), width, style)]
+        lines = [name, _cut(self.state(column), width, style)]
         if height > 2:
             why = lane.problem.message if lane.problem and not self.view.blind else ""
             tail = _tail(lane.text or why or lane.reasoning, width, height - 2)
@@ -112,25 +94,24 @@ class Columns:
         lines += [Text()] * (height - len(lines))
         return Group(*lines[:height])
 
-    def state(self, lane: ReplyView) -> str:
+    def state(self, column: Column) -> str:
         """First token, speed and cost, or what is waited for, in one line."""
+        lane, now = column.reply, self.view.clock()
         if lane.problem is not None:
             return "failed"
         if self.view.blind:
             return "done" if lane.reply else "stopped" if lane.stopped else "answering …"
         if lane.reply is not None:
             return facts(lane)
-        pace = self._paces.get(lane.lane)
-        if pace is None or pace.first is None:
-            waited = 0.0 if pace is None else self.clock() - pace.began
+        if column.first is None:
+            waited = now - column.asked
             return f"{lane.state or 'waiting'} …" + (f" {waited:.0f} s" if waited >= 1 else "")
-        tokens = (len(lane.text) + len(lane.reasoning)) / _CHARS
-        spent = so_far(lane, tokens)
+        spent = lane.so_far(lane.tokens)
         parts = [
             "stopped" if lane.stopped else "thinking" if not lane.text else "",
             "" if spent is None else f"~{show(spent)}",
-            f"first {seconds(pace.first - pace.began)}",
-            speed(tokens, self.clock() - pace.first),
+            f"first {seconds(column.first - column.asked)}",
+            speed(lane.tokens, now - column.first),
         ]
         return " · ".join(part for part in parts if part)
 
@@ -161,23 +142,6 @@ def facts(lane: ReplyView) -> str:
 def speed(tokens: float, elapsed: float) -> str:
     """Tokens a second; nothing while there is too little to go by."""
     return f"{tokens / elapsed:.0f} tok/s" if elapsed >= 0.05 and tokens >= 1 else ""
-
-
-def so_far(lane: ReplyView, tokens: float) -> int | None:
-    """Nano-dollars that `tokens` of output cost: on the line through the decision's two estimates.
-
-    None where a price is unknown, or where another model has taken over.
-    """
-    decision = lane.decision
-    row = decision.candidate(decision.model) if decision else None
-    if decision is None or row is None or lane.switched:
-        return None
-    cost, p90 = row.cost_nanos, row.cost_p90_nanos
-    span = decision.output_tokens_p90 - decision.output_tokens
-    if cost is None or p90 is None or span <= 0:
-        return 0 if cost == 0 else None
-    each = (p90 - cost) / span
-    return max(0, round(cost + each * (tokens - decision.output_tokens)))
 
 
 def _cut(text: str, width: int, style: str) -> Text:
@@ -214,7 +178,6 @@ class Stage:
 
     def update(self) -> None:
         """Draw, at most ten times a second."""
-        self._columns.see()
         now = time.monotonic()
         if now - self._last < _RATE or not self._columns.view.lanes:
             return
@@ -292,9 +255,3 @@ def verdict(view: BattleView, battle: Battle) -> list[str]:
     cost = "price unknown" if battle.cost is None else show(battle.cost)
     said = [battle.verdict] if battle.verdict and not view.blind else []
     return [*said, f"cost of the battle: {cost}, {view.estimate()}"]
-
-
-def ballot(battle: Battle) -> str:
-    """The command that votes on a battle."""
-    numbers = "|".join(str(n) for n in range(1, len(battle.contestants) + 1))
-    return f"smartrouter vote {battle.id} {numbers}|tie|none"

@@ -11,8 +11,9 @@ from smartrouter_serve.calls import Decided, Event, Failed, ReasoningDelta, Text
 from smartrouter_serve.money import show
 from smartrouter_serve.types import Reply
 from smartrouter_serve.widgets.bundle import Bundle, heading
+from smartrouter_serve.widgets.costline import seconds
 from smartrouter_serve.widgets.markdown import plain
-from smartrouter_serve.widgets.reply import ReplyView, seconds
+from smartrouter_serve.widgets.reply import ReplyView
 from smartrouter_serve.widgets.terminal import clean
 
 _BOX = "border:{}px solid gray;padding:6px 10px"
@@ -21,8 +22,6 @@ _QUIET = "font-size:90%;opacity:.8"
 _ANSWER = "max-height:28em;overflow:auto"
 _END_FIRST = "display:flex;flex-direction:column-reverse"
 """Keeps a box that is drawn anew scrolled to its end."""
-_CHARACTERS = 4
-"""Of a text, to a token, where nobody counted."""
 _MEASURABLE = 0.1
 """Seconds of an answer from which its speed can be told."""
 
@@ -35,14 +34,15 @@ class Column:
     clock: Callable[[], float] = time.monotonic
     used_nanos: int | None = None
     """What it had used when it was stopped or failed."""
-    _asked: float = field(init=False)
-    _first: float | None = field(default=None, init=False)
+    asked: float = field(init=False)
+    first: float | None = field(default=None, init=False)
+    """When its first token came."""
     _latest: float = field(default=0.0, init=False)
     _version: int = field(default=0, init=False)
     _drawn: tuple[tuple[object, ...], Bundle] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._asked = self.clock()
+        self.asked = self.clock()
 
     def apply(self, event: Event) -> None:
         """Take in one event of the lane."""
@@ -50,9 +50,9 @@ class Column:
         self.reply.apply(event)
         if isinstance(event, TextDelta | ReasoningDelta):
             self._latest = self.clock()
-            self._first = self._latest if self._first is None else self._first
+            self.first = self._latest if self.first is None else self.first
         elif isinstance(event, Decided):
-            self._asked = self.clock()
+            self.asked = self.clock()
         elif isinstance(event, Failed):
             self.used_nanos = event.cost_nanos
 
@@ -136,29 +136,15 @@ class Column:
         if self.reply.reply is not None:
             return _exact(self.reply.reply)
         parts = []
-        if self._first is not None:
-            tokens = (len(self.reply.text) + len(self.reply.reasoning)) / _CHARACTERS
-            parts.append(f"first {seconds(self._first - self._asked)}")
-            if self._latest - self._first > _MEASURABLE:
-                parts.append(f"about {tokens / (self._latest - self._first):.0f} tokens/s")
-        cost = self.used_nanos if self.reply.done else self._so_far()
+        if self.first is not None:
+            parts.append(f"first {seconds(self.first - self.asked)}")
+            streamed = self._latest - self.first
+            if streamed > _MEASURABLE:
+                parts.append(f"about {self.reply.tokens / streamed:.0f} tokens/s")
+        cost = self.used_nanos if self.reply.done else self.reply.so_far(self.reply.tokens)
         if cost is not None:
             parts.append(show(cost) if self.reply.done else f"about {show(cost)}")
         return " · ".join(parts)
-
-    def _so_far(self) -> int | None:
-        """What it has cost up to now, by the length of its text.
-
-        The decision's two estimates, median and p90, are two points of the line of its price.
-        """
-        decision = self.reply.decision
-        row = decision.candidate(decision.model) if decision else None
-        if decision is None or row is None or row.cost_nanos is None or row.cost_p90_nanos is None:
-            return None
-        tokens = (len(self.reply.text) + len(self.reply.reasoning)) / _CHARACTERS
-        more = decision.output_tokens_p90 - decision.output_tokens
-        each = (row.cost_p90_nanos - row.cost_nanos) / more if more > 0 else 0
-        return max(0, round(row.cost_nanos + (tokens - decision.output_tokens) * each))
 
 
 def _exact(reply: Reply) -> str:

@@ -24,11 +24,7 @@ from smartrouter_serve.types import Decision, Format, Reply, ToolCall
 from smartrouter_serve.widgets.bundle import Bundle, line
 from smartrouter_serve.widgets.costline import (
     Rows,
-    cost_line,
     cost_note,
-    savings,
-    seconds,
-    short_reason,
 )
 from smartrouter_serve.widgets.formats import (
     code_block,
@@ -41,8 +37,6 @@ from smartrouter_serve.widgets.formats import (
 from smartrouter_serve.widgets.markdown import GrowingMarkdown, plain
 from smartrouter_serve.widgets.progress import Progress
 from smartrouter_serve.widgets.terminal import clean
-
-__all__ = ["ReplyView", "code_of", "cost_line", "json_of", "savings", "seconds", "short_reason"]
 
 _WRAP = "white-space: pre-wrap"
 _ONE_CLICK = "user-select: all"
@@ -118,6 +112,28 @@ class ReplyView:
             case Failed(problem=problem):
                 self.problem = problem
                 self._end("broke off" if self.text else "")
+
+    @property
+    def tokens(self) -> float:
+        """About how many tokens have come so far."""
+        return (len(self.text) + len(self.reasoning)) / _CHARACTERS
+
+    def so_far(self, tokens: float) -> int | None:
+        """Nano-dollars at so many tokens of output, while nobody has counted.
+
+        The decision's two estimates, median and p90, are two points of the line of its price. None
+        where a price is unknown, or where another model has taken over.
+        """
+        decision = self.decision
+        row = decision.candidate(decision.model) if decision else None
+        if decision is None or row is None or self.switched:
+            return None
+        cost, p90 = row.cost_nanos, row.cost_p90_nanos
+        span = decision.output_tokens_p90 - decision.output_tokens
+        if cost is None or p90 is None or span <= 0:
+            return 0 if cost == 0 else None
+        each = (p90 - cost) / span
+        return max(0, round(cost + each * (tokens - decision.output_tokens)))
 
     def _forget(self) -> None:
         """Another model begins anew."""
@@ -218,11 +234,15 @@ class ReplyView:
         )
         return Bundle(html, f"[{summary}]")
 
-    def _thinking(self) -> str:
-        """How long it thought, and how much."""
+    def thought(self) -> str:
+        """How much it thought: the provider's count, else about so much."""
         counted = self.reply.usage.reasoning_tokens if self.reply else 0
         tokens = counted or math.ceil(len(self.reasoning) / _CHARACTERS)
-        amount = f"{'' if counted else 'about '}{tokens:,} tokens"
+        return f"{'' if counted else 'about '}{tokens:,} tokens"
+
+    def _thinking(self) -> str:
+        """How long it thought, and how much."""
+        amount = self.thought()
         if self._thought is None:
             return f"thought, {amount}"
         took = self._thought[1] - self._thought[0]

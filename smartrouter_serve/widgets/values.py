@@ -6,7 +6,8 @@ from smartrouter_serve.calls import Finished
 from smartrouter_serve.money import show
 from smartrouter_serve.types import Battle, Contestant, Reply
 from smartrouter_serve.widgets.bundle import Bundle, heading, line, table
-from smartrouter_serve.widgets.reply import ReplyView, seconds
+from smartrouter_serve.widgets.costline import seconds
+from smartrouter_serve.widgets.reply import ReplyView
 
 _COLUMNS = ("", "contestant", "answer", "tokens", "time", "cost")
 _SHOWN = 60

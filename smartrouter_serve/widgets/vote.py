@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from smartrouter_serve.widgets.battle import WORDS
+from smartrouter_serve.calls import NO_WINNER
 from smartrouter_serve.widgets.bundle import Bundle
 from smartrouter_serve.widgets.contestant import Column
 from smartrouter_serve.widgets.markdown import plain
@@ -105,7 +105,7 @@ class VoteBox:
             return
         choice = _KEYS.get(key, key)
         known = [str(n) for n, b in enumerate(self._numbers, 1) if not b.disabled]
-        if choice in known or choice in WORDS:
+        if choice in known or choice in NO_WINNER:
             self._vote(choice)
         else:
             self._key.value = ""

@@ -14,7 +14,7 @@ from smartrouter_serve.calls import Decided, Failed, Finished, ReasoningDelta, T
 from smartrouter_serve.errors import Problem
 from smartrouter_serve.types import Battle, Candidate, Contestant, Decision, Reply, Usage
 from smartrouter_serve.widgets.battle import BattleView
-from smartrouter_serve.widgets.columns import Columns, across, so_far, write_result
+from smartrouter_serve.widgets.columns import Columns, across, write_result
 
 EVIL = "[red]a[/red]\x1b[2J\x1b]0;t\x07\u202e"
 
@@ -61,7 +61,6 @@ def test_rows_are_balanced_and_columns_readable(count, width):
 def test_the_picture_fills_the_screen_exactly(count, width, height, text):
     """Whatever is said, of whatever script: as many lines as the screen has, each as wide."""
     columns = Columns(battle_of(count, text=text))
-    columns.see()
     lines = drawn(columns, width, height)
     assert len(lines) == height
     assert {cell_len(line) for line in lines} == {width}
@@ -70,18 +69,16 @@ def test_the_picture_fills_the_screen_exactly(count, width, height, text):
 def test_a_contestants_line_says_cost_first_token_and_speed():
     """Half a second to the first token; 40 tokens in the 2 seconds after; 10 + 40 × 2 nano-dollars."""
     now = [10.0]
-    view = BattleView()
-    columns = Columns(view, clock=lambda: now[0])
+    view = BattleView(clock=lambda: now[0])
+    columns = Columns(view)
     view.apply(Decided(lane="lab/a", decision=decision("lab/a")))
-    columns.see()
     now[0] = 10.5
     view.apply(TextDelta(lane="lab/a", text="x" * 160))
-    columns.see()
     now[0] = 12.5
-    assert columns.state(view.lanes["lab/a"]) == "~$0.000000090 · first 0.50 s · 20 tok/s"
+    assert columns.state(view.contestants[0]) == "~$0.000000090 · first 0.50 s · 20 tok/s"
     view.apply(Finished(lane="lab/a", result=reply("lab/a", "done")))
     assert (
-        columns.state(view.lanes["lab/a"])
+        columns.state(view.contestants[0])
         == "$0.0026 · first 0.40 s · 2.40 s · 60 tokens · 30 tok/s"
     )
 
@@ -89,15 +86,13 @@ def test_a_contestants_line_says_cost_first_token_and_speed():
 def test_a_wait_and_a_thought_are_told():
     """Before the first token: what is waited for and since when; while it thinks: that it does."""
     now = [0.0]
-    view = BattleView()
-    columns = Columns(view, clock=lambda: now[0])
+    view = BattleView(clock=lambda: now[0])
+    columns = Columns(view)
     view.apply(Decided(lane="lab/a", decision=decision("lab/a")))
-    columns.see()
     now[0] = 3.0
-    assert columns.state(view.lanes["lab/a"]) == "asking lab/a … 3 s"
+    assert columns.state(view.contestants[0]) == "asking lab/a … 3 s"
     view.apply(ReasoningDelta(lane="lab/a", text="hmm " * 10))
-    columns.see()
-    assert columns.state(view.lanes["lab/a"]).startswith("thinking · ~$")
+    assert columns.state(view.contestants[0]).startswith("thinking · ~$")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +108,7 @@ def test_a_cost_that_cannot_be_known_is_not_guessed(row, p90_tokens, cost):
     told = Decision(model="m", output_tokens=100, output_tokens_p90=p90_tokens, candidates=(row,))
     view = BattleView()
     view.apply(Decided(lane="m", decision=told))
-    assert so_far(view.lanes["m"], 50) == cost
+    assert view.lanes["m"].so_far(50) == cost
 
 
 def test_blind_columns_tell_neither_names_nor_figures():
@@ -124,7 +119,6 @@ def test_blind_columns_tell_neither_names_nor_figures():
         Failed(lane="lab/m1", problem=Problem(kind="X", message="lab/m1 is down", remedy=""))
     )
     columns = Columns(view)
-    columns.see()
     text = "\n".join(drawn(columns, 100, 12))
     assert "hello" in text
     for secret in ("lab/", "$", "tok/s", "first", "down"):

@@ -27,7 +27,8 @@ from smartrouter_serve.types import (
     Usage,
 )
 from smartrouter_serve.widgets.battle import BattleView
-from smartrouter_serve.widgets.reply import ReplyView, cost_line
+from smartrouter_serve.widgets.costline import cost_line
+from smartrouter_serve.widgets.reply import ReplyView
 from smartrouter_serve.widgets.tables import (
     budgets_table,
     decision_table,
