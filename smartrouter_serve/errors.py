@@ -33,6 +33,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+RUN_AGAIN = "Run it again, or another model with -m; `smartrouter models` lists them."
+"""The remedy for an answer that broke off."""
+
 
 class SmartRouterError(Exception):
     """Carry one clear line, and the remedy: what to do next."""

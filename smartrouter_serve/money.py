@@ -46,6 +46,11 @@ def show(amount: int | Decimal | None) -> str:
     return f"{sign}${size:.{min(digits, 9)}f}"
 
 
+def priced(amount: int | Decimal | None) -> str:
+    """As `show`, for what something cost: its price may be unknown."""
+    return "price unknown" if amount is None else show(amount)
+
+
 def cost(tokens_and_rates: list[tuple[int, int]]) -> int:
     """Sum tokens times pico-dollars a token and round up to nano-dollars, once."""
     return nanos_up(sum(tokens * rate for tokens, rate in tokens_and_rates))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from smartrouter_serve.money import cost, dollars, nanos_up, show
+from smartrouter_serve.money import cost, dollars, nanos_up, priced
 
 Role = Literal["system", "user", "assistant", "tool"]
 Think = Literal["off", "low", "high"]
@@ -331,7 +331,7 @@ class Reply:
 
     def __repr__(self) -> str:
         cached = ", cached" if self.cached else ""
-        return f"Reply({_short(self.text)}, {self.model}, {_price(self.cost_nanos)}{cached})"
+        return f"Reply({_short(self.text)}, {self.model}, {priced(self.cost_nanos)}{cached})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,13 +376,9 @@ class Battle:
 
     def __repr__(self) -> str:
         number, won = len(self.contestants), f", {self.winner} won" if self.winner else ""
-        return f"Battle({self.id}, {number} contestants{won}, {_price(self.cost_nanos)})"
+        return f"Battle({self.id}, {number} contestants{won}, {priced(self.cost_nanos)})"
 
 
 def _short(text: str) -> str:
     """The beginning of a text on one line; `repr` escapes what would drive a terminal."""
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
-
-
-def _price(nanos: int | None) -> str:
-    return "price unknown" if nanos is None else show(nanos)

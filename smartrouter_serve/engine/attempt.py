@@ -18,6 +18,7 @@ from smartrouter_serve.engine.decide import Wish, least_output
 from smartrouter_serve.engine.lane import Lane, Ports, baseline_nanos
 from smartrouter_serve.engine.ports import Chunk, Entry, Grant, Hold, Request, Scope
 from smartrouter_serve.errors import (
+    RUN_AGAIN,
     BudgetExceeded,
     BudgetOnHold,
     CircuitOpen,
@@ -26,8 +27,6 @@ from smartrouter_serve.errors import (
 )
 from smartrouter_serve.money import PICOS_PER_NANO, show
 from smartrouter_serve.types import Decision, Finish, Model, Price, Reply, Usage
-
-_AGAIN = "Run it again, or another model with -m; `smartrouter models` lists them."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -205,10 +204,10 @@ class Attempt:
                     await self._pass_on(chunk, received)
         if received.finish is None:
             raise TruncatedStream(
-                f"{self.model.id} stopped without saying that it was done.", _AGAIN
+                f"{self.model.id} stopped without saying that it was done.", RUN_AGAIN
             )
         if not (received.text or received.tools or received.finish == "length"):
-            raise TruncatedStream(f"{self.model.id} finished without an answer.", _AGAIN)
+            raise TruncatedStream(f"{self.model.id} finished without an answer.", RUN_AGAIN)
 
     async def _pass_on(self, chunk: Chunk, received: Received) -> None:
         lane = self.lane

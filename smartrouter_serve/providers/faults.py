@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from smartrouter_serve.errors import (
+    RUN_AGAIN,
     AuthError,
     BadRequest,
     BillingError,
@@ -47,7 +48,7 @@ _REMEDY: dict[Kind, str] = {
     "`smartrouter models` shows them.",
     ContentFiltered: "Word it differently, or pin a model of another provider with -m.",
     BadRequest: "Change the options or the prompt; another model would refuse it, too.",
-    TruncatedStream: "Run it again, or another model with -m; `smartrouter models` lists them.",
+    TruncatedStream: RUN_AGAIN,
 }
 
 

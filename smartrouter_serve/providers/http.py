@@ -18,16 +18,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from smartrouter_serve.config import ResilienceSettings
-from smartrouter_serve.errors import Overloaded, ProviderError, TruncatedStream
+from smartrouter_serve.errors import RUN_AGAIN, Overloaded, ProviderError, TruncatedStream
 
 if TYPE_CHECKING:
     import httpx
 
 _USER_AGENT = "smartrouter"
 _FAREWELL = 0.05
-_AGAIN = "Run it again, or another model with -m; `smartrouter models` lists them."
-_FETCH = "Check the address, then run it again."
 """Seconds that a body which has said its last word may take to end."""
+_FETCH = "Check the address, then run it again."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -184,15 +183,15 @@ class HttpClient:
             raise self._silent(heard=told.heard) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise TruncatedStream(
-                f"{self._title} cut the connection in mid-answer.", _AGAIN
+                f"{self._title} cut the connection in mid-answer.", RUN_AGAIN
             ) from error
 
     def _silent(self, *, heard: bool) -> ProviderError:
         if heard:
-            return TruncatedStream(f"{self._title} fell silent in mid-answer.", _AGAIN)
+            return TruncatedStream(f"{self._title} fell silent in mid-answer.", RUN_AGAIN)
         return Overloaded(
             f"{self._title} did not begin to answer within {self._first:g} s.",
-            _AGAIN,
+            RUN_AGAIN,
         )
 
     async def json(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from smartrouter_serve.calls import NO_WINNER, Event, Failed, Finished, TextDelta, Waiting
 from smartrouter_serve.errors import Problem
-from smartrouter_serve.money import show
+from smartrouter_serve.money import priced, show
 from smartrouter_serve.types import Battle
 from smartrouter_serve.widgets.bundle import Bundle, heading, line, table
 from smartrouter_serve.widgets.contestant import Column
@@ -175,7 +175,7 @@ class BattleView:
         shown = Bundle("", "")
         if battle.reply is not None and not battle.winner and not self.voted:
             shown += heading("The one answer") + self._one_answer(battle.reply.text)
-        cost = "price unknown" if battle.cost is None else show(battle.cost)
+        cost = priced(battle.cost)
         said = [self._said(battle), f"cost of the battle: {cost}", self.spared()]
         shown += line(" · ".join(part for part in said if part))
         command = f"%{vote_command(battle)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -15,6 +15,9 @@ QUIET = (
 )
 """The style of what stands beside an answer; without a theme it has the text's own colour."""
 _CELL = "padding: 2px 10px 2px 0; text-align: left; vertical-align: top"
+
+Rows = Sequence[Mapping[str, Any]]
+"""What a query answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from smartrouter_serve.money import show
+from smartrouter_serve.money import priced, show
 from smartrouter_serve.types import Battle
 from smartrouter_serve.widgets.battle import BattleView
 from smartrouter_serve.widgets.contestant import Column
@@ -130,7 +130,7 @@ def facts(lane: ReplyView) -> str:
         return ""
     first = reply.first_token
     parts = [
-        "price unknown" if reply.cost is None else show(reply.cost),
+        priced(reply.cost),
         "cached" if reply.cached else "" if first is None else f"first {seconds(first)}",
         "" if reply.cached else seconds(reply.latency),
         f"{reply.usage.output_tokens:,} tokens",
@@ -252,6 +252,6 @@ def _ending(view: BattleView, lane: ReplyView) -> str:
 
 def verdict(view: BattleView, battle: Battle) -> list[str]:
     """Who won and by what, and the exact cost beside what was expected."""
-    cost = "price unknown" if battle.cost is None else show(battle.cost)
+    cost = priced(battle.cost)
     said = [battle.verdict] if battle.verdict and not view.blind else []
     return [*said, f"cost of the battle: {cost}, {view.estimate()}"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from smartrouter_serve.calls import Decided, Event, Failed, ReasoningDelta, TextDelta
-from smartrouter_serve.money import show
+from smartrouter_serve.money import priced, show
 from smartrouter_serve.types import Reply
 from smartrouter_serve.widgets.bundle import Bundle, heading
 from smartrouter_serve.widgets.costline import seconds
@@ -157,7 +157,7 @@ def _exact(reply: Reply) -> str:
         "" if reply.cached else seconds(reply.latency),
         "" if speed is None or reply.cached else f"{speed:,.0f} tokens/s",
         f"{usage.output_tokens:,} tokens",
-        "price unknown" if reply.cost is None else show(reply.cost),
+        priced(reply.cost),
     ]
     return " · ".join(part for part in parts if part)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Any
 
-from smartrouter_serve.money import show
+from smartrouter_serve.money import priced, show
 from smartrouter_serve.types import Reply
-from smartrouter_serve.widgets.bundle import Bundle, line
+from smartrouter_serve.widgets.bundle import Bundle, Rows, line
 
-Rows = Sequence[Mapping[str, Any]]
 _NEARLY = 0.8
 """Share of a budget from which its rest is told."""
 
@@ -39,7 +37,7 @@ def cost_line(reply: Reply, budgets: Rows = ()) -> str:
     usage = reply.usage
     thinking = f" ({usage.reasoning_tokens:,} thinking)" if usage.reasoning_tokens else ""
     about = "about " if usage.estimated else ""
-    cost = "price unknown" if reply.cost is None else show(reply.cost)
+    cost = priced(reply.cost)
     parts = [
         reply.model,
         "cached" if reply.cached else short_reason(reply),

@@ -20,9 +20,9 @@ from smartrouter_serve.errors import UsageError
 from smartrouter_serve.money import show
 from smartrouter_serve.spans import seconds
 from smartrouter_serve.widgets import chart
-from smartrouter_serve.widgets.bundle import Bundle, line
+from smartrouter_serve.widgets.bundle import Bundle, Rows, line
 from smartrouter_serve.widgets.markdown import plain
-from smartrouter_serve.widgets.spending import ORIGINS, ZERO, Rows, Spending, spending
+from smartrouter_serve.widgets.spending import ORIGINS, ZERO, Spending, spending
 from smartrouter_serve.widgets.tables import usage_heading, usage_rows
 from smartrouter_serve.widgets.terminal import clean
 from smartrouter_serve.widgets.width import NARROWEST, cut, fitted

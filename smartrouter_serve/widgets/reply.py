@@ -21,9 +21,8 @@ from smartrouter_serve.calls import (
 from smartrouter_serve.calls import tool_calls as joined
 from smartrouter_serve.errors import Problem
 from smartrouter_serve.types import Decision, Format, Reply, ToolCall
-from smartrouter_serve.widgets.bundle import Bundle, line
+from smartrouter_serve.widgets.bundle import Bundle, Rows, line
 from smartrouter_serve.widgets.costline import (
-    Rows,
     cost_note,
 )
 from smartrouter_serve.widgets.formats import (

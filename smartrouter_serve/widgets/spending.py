@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-Rows = Sequence[Mapping[str, Any]]
+from smartrouter_serve.widgets.bundle import Rows
+
 ORIGINS = {"chinese": "Chinese", "western": "western", "local": "local", "other": "other"}
 """Origins of the catalog in the order of every picture, with the word for each."""
 _LONGEST = 92

@@ -9,12 +9,11 @@ from typing import Any
 
 from smartrouter_serve.money import show
 from smartrouter_serve.types import Candidate, Decision
-from smartrouter_serve.widgets.bundle import Bundle, folded, heading, line, table
+from smartrouter_serve.widgets.bundle import Bundle, Rows, folded, heading, line, table
 from smartrouter_serve.widgets.chart import blocks
 from smartrouter_serve.widgets.terminal import clean
 from smartrouter_serve.widgets.width import cells, cut, fitted
 
-Rows = Sequence[Mapping[str, Any]]
 _BUDGET_BAR = 10
 
 

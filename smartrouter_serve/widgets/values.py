@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smartrouter_serve.calls import Finished
-from smartrouter_serve.money import show
+from smartrouter_serve.money import priced
 from smartrouter_serve.types import Battle, Contestant, Reply
 from smartrouter_serve.widgets.bundle import Bundle, heading, line, table
 from smartrouter_serve.widgets.costline import seconds
@@ -27,7 +27,7 @@ def battle_value(battle: Battle) -> Bundle:
     if battle.reply is not None and not battle.winner:
         shown += heading("The one answer") + reply_value(battle.reply)
     said = "" if battle.blind or not battle.verdict else f"{battle.verdict} · "
-    cost = "price unknown" if battle.cost is None else show(battle.cost)
+    cost = priced(battle.cost)
     return shown + line(f"{said}cost of the battle: {cost} · {battle.id}")
 
 
@@ -42,5 +42,5 @@ def _row(battle: Battle, number: int, one: Contestant) -> tuple[str, ...]:
     tokens = f"{one.reply.usage.output_tokens:,}"
     if battle.blind:
         return won, name, text, tokens, "", ""
-    cost = "price unknown" if one.cost is None else show(one.cost)
+    cost = priced(one.cost)
     return won, name, text, tokens, seconds(one.reply.latency), cost
